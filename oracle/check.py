@@ -1,0 +1,36 @@
+"""One whole check of a program: both engines, the comparison, and the error bounds where they are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oracle import bounds
+from oracle.compare import NUMERIC, Divergence, compare
+from oracle.engines import Engine
+from oracle.execute import run
+from oracle.program import Program
+from oracle.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What came of it. `escalated`: numbers were more than a few ulps apart, and error bounds were asked."""
+
+    divergence: Divergence | None
+    escalated: bool
+    subject: Trace
+    oracle: Trace
+
+
+def check(program: Program, subject: Engine, oracle: Engine) -> CheckResult:
+    """Runs the program on both engines and compares.
+
+    Numbers that are not nearly equal are held against what rounding alone can do in this program, on the
+    oracle's engine, which takes some more runs there.
+    Raises HarnessError if the oracle's engine does not work as it must.
+    """
+    mine, true = run(program, subject), run(program, oracle)
+    divergence = compare(program, mine, true)
+    if divergence is None or divergence.kind not in NUMERIC:
+        return CheckResult(divergence, False, mine, true)
+    return CheckResult(bounds.excuse(program, oracle, mine, true), True, mine, true)

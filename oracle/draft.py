@@ -1,0 +1,164 @@
+"""Editing a program: tensors come and go while the others keep their names, then all are numbered anew."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from oracle.program import (
+    Backward,
+    Call,
+    Enter,
+    Exit,
+    Grad,
+    Leaf,
+    Literal,
+    Program,
+    RequiresGrad,
+    RetainGrad,
+    Statement,
+    ZeroGrad,
+    created,
+)
+
+Find = Callable[[int], int | None]
+"""Looks up a tensor; None means that it is gone."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A statement whose references are names, and the names of the tensors it creates."""
+
+    statement: Statement
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Leaves by name and steps in order. Names are the numbers tensors had in the program drafted from."""
+
+    leaves: dict[int, Leaf]
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, program: Program) -> "Draft":
+        """The draft of a whole program."""
+        steps, count = [], len(program.leaves)
+        for statement in program.statements:
+            end = count + created(statement)
+            steps.append(Step(statement, tuple(range(count, end))))
+            count = end
+        return cls(dict(enumerate(program.leaves)), tuple(steps))
+
+    def without(self, *gone: Step) -> "Draft":
+        """Without some of its steps."""
+        return Draft(
+            self.leaves, tuple(step for step in self.steps if not any(step is other for other in gone))
+        )
+
+    def only(self, names: Iterable[int]) -> "Draft":
+        """With no other leaves than these."""
+        kept = set(names)
+        return Draft({name: leaf for name, leaf in self.leaves.items() if name in kept}, self.steps)
+
+    def used(self) -> set[int]:
+        """The names that some step refers to."""
+        return {name for step in self.steps for name in references_of(step.statement)}
+
+    def without_orphans_of(self, before: "Draft") -> "Draft":
+        """Without the tensors that `before` uses and nobody uses any more."""
+        draft, were = self, before.used()
+        while True:
+            orphans = were - draft.used()
+            dead = [step for step in draft.steps if step.outputs and orphans.issuperset(step.outputs)]
+            draft = draft.only(draft.leaves.keys() - orphans).without(*dead)
+            if not dead:
+                return draft
+
+    def program(self, instead: Mapping[int, int] | None = None) -> Program:
+        """What is left, numbered: what needs a tensor that is gone goes too, and spans stay balanced.
+
+        `instead` names for some tensors another that takes their place.
+        """
+        other = instead or {}
+        number = {name: i for i, name in enumerate(self.leaves)}
+        statements, count = [], len(self.leaves)
+        for step in self.steps:
+            statement, kept = renumbered(step.statement, lambda name: number.get(other.get(name, name)))
+            if statement is None:
+                continue
+            statements.append(statement)
+            outputs = step.outputs if kept is None else [step.outputs[k] for k in kept]
+            number.update({name: count + k for k, name in enumerate(outputs)})
+            count += len(outputs)
+        return Program(tuple(self.leaves.values()), tuple(balanced(statements)))
+
+
+def references_of(statement: Statement) -> tuple[int, ...]:
+    """The tensors a statement refers to."""
+    match statement:
+        case Call():
+            return statement.inputs
+        case Backward():
+            return (*statement.roots, *(statement.inputs or ()))
+        case Grad():
+            return (*statement.outputs, *statement.inputs)
+        case ZeroGrad() | RetainGrad() | RequiresGrad():
+            return (statement.tensor,)
+        case _:
+            return ()
+
+
+def renumbered(statement: Statement, find: Find) -> tuple[Statement | None, Sequence[int] | None]:
+    """`statement` with its references looked up, or None when it cannot do without one that is gone.
+
+    The second value says which of its outputs are left; None means all.
+    """
+    match statement:
+        case Call():
+            inputs = tuple(new for name in statement.inputs if (new := find(name)) is not None)
+            complete = len(inputs) == len(statement.inputs)
+            return (replace(statement, inputs=inputs) if complete else None), None
+        case Backward():
+            roots, gradients = _paired(statement.roots, statement.gradients, find)
+            some = tuple(new for name in statement.inputs or () if (new := find(name)) is not None)
+            fewer = replace(statement, roots=roots, gradients=gradients, inputs=some or None)
+            return (fewer if roots else None), None
+        case Grad():
+            outputs, gradients = _paired(statement.outputs, statement.gradients, find)
+            found = {k: new for k, name in enumerate(statement.inputs) if (new := find(name)) is not None}
+            inputs = tuple(found.values())
+            left = replace(statement, outputs=outputs, gradients=gradients, inputs=inputs)
+            return (left if outputs and inputs else None), list(found)
+        case ZeroGrad() | RetainGrad() | RequiresGrad():
+            tensor = find(statement.tensor)
+            return (None if tensor is None else replace(statement, tensor=tensor)), None
+        case _:
+            return statement, None
+
+
+def _paired(
+    names: Sequence[int], gradients: Sequence[Literal | None], find: Find
+) -> tuple[tuple[int, ...], tuple[Literal | None, ...]]:
+    """The names that are found, with their gradients."""
+    found = [(find(name), gradient) for name, gradient in zip(names, gradients, strict=True)]
+    kept = [(new, gradient) for new, gradient in found if new is not None]
+    return tuple(new for new, _ in kept), tuple(gradient for _, gradient in kept)
+
+
+def balanced(statements: Iterable[Statement]) -> list[Statement]:
+    """Without the Enter that no Exit closes, the Exit that closes nothing, and spans that hold nothing."""
+    kept: list[Statement | None] = []
+    opened: list[int] = []
+    for statement in statements:
+        if isinstance(statement, Enter):
+            opened.append(len(kept))
+        elif isinstance(statement, Exit):
+            if not opened:
+                continue
+            start = opened.pop()
+            if all(inside is None for inside in kept[start + 1 :]):
+                kept[start] = None
+                continue
+        kept.append(statement)
+    for start in opened:
+        kept[start] = None
+    return [statement for statement in kept if statement is not None]

@@ -1,0 +1,201 @@
+"""Backward and gradients, with torch's arguments, checks and error texts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from refgrad import dtypes, engine
+from refgrad.graph import Edge
+from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from refgrad.tensor import Tensor, wrap
+
+__all__ = ["backward", "enable_grad", "grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+
+Tensors = Tensor | Sequence[Tensor]
+_warned: list[bool] = []  # whether the warning of `create_graph` was given: once is enough, as in torch
+
+
+def _seeds(outputs: Sequence[Any], gradients: Sequence[Any]) -> list[Tensor]:
+    """A gradient for each output: the given one, checked, or one for a single element."""
+    if len(gradients) < len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
+    seeds = []
+    for k, (out, given) in enumerate(zip(outputs, gradients, strict=False)):
+        if isinstance(given, Tensor):
+            seeds.append(_given_seed(k, out, given))
+        elif given is None:
+            seeds.append(_implicit_seed(out))
+        else:
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(given).__name__}")
+    return seeds
+
+
+def _given_seed(k: int, out: Tensor, given: Tensor) -> Tensor:
+    if given._data.shape != out._data.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{k}] has a shape of {given.shape} and output[{k}] has a shape "
+            f"of {out.shape}."
+        )
+    if given.is_complex() != out.is_complex():
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch "
+            f"in dtype: grad_output[{k}] has a dtype of {given.dtype} and output[{k}] has a dtype of {out.dtype}."
+        )
+    if given._data.dtype is not out._data.dtype:
+        from refgrad.ops.conversion import cast
+
+        return cast(given, out.dtype)
+    return given
+
+
+def _implicit_seed(out: Tensor) -> Tensor:
+    if out._rg:
+        if out._data.size != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if out.dtype.category != dtypes.FLOATING:
+            raise RuntimeError(
+                f"grad can be implicitly created only for real scalar outputs but got {out.dtype}"
+            )
+    from refgrad.devices import MODULES
+
+    return wrap(MODULES[type(out._data)].ones_like(out._data))
+
+
+def _edges(outputs: Sequence[Tensor]) -> list[Edge]:
+    for k, out in enumerate(outputs):
+        if not out._rg:
+            raise RuntimeError(
+                f"element {k} of tensors does not require grad and does not have a grad_fn"
+            )
+    return [out._gradient_edge() for out in outputs]
+
+
+def _sequence(value: Any) -> tuple[Any, ...]:
+    return (value,) if isinstance(value, Tensor) else tuple(value)
+
+
+def _gradients(value: Any, count: int) -> tuple[Any, ...]:
+    if value is None:
+        return (None,) * count
+    return (value,) if isinstance(value, Tensor) else tuple(value)
+
+
+def backward(
+    tensors: Tensors,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Accumulate gradients of `tensors` into the `.grad` of leaves, or of `inputs` only.
+
+    `grad_tensors` are the gradients with respect to the tensors themselves (the vector of the
+    vector-Jacobian product), of the same shapes; they may be left out for single elements.
+    Saved values are freed unless `retain_graph` is true (default: the value of `create_graph`);
+    `create_graph` records the backward pass itself, so that it can be differentiated.
+
+    Raises RuntimeError, as torch does, for roots that do not require grad, gradients of wrong
+    shape, freed graphs, and saved values that were modified in place.
+    """
+    if inputs is not None:
+        inputs = _sequence(inputs)
+        if not inputs:
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    roots = _sequence(tensors)
+    seeds = _seeds(roots, _gradients(grad_tensors, len(roots)))
+    edges = _edges(roots)
+    captures: dict[Edge, list[int]] | None = None
+    if inputs is not None:
+        captures = {}
+        for k, t in enumerate(inputs):
+            if not t._rg:
+                raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+            t.retain_grad()
+            captures.setdefault(t._gradient_edge(), []).append(k)
+    if create_graph and not _warned:
+        _warned.append(True)
+        warnings.warn(
+            "Using backward() with create_graph=True will create a reference cycle between the parameter and "
+            "its gradient which can cause a memory leak. We recommend using autograd.grad when creating the "
+            "graph to avoid this. If you have to use this function, make sure to reset the .grad fields of "
+            "your parameters to None after use to break the cycle and avoid the leak.",
+            UserWarning,
+            stacklevel=3,
+        )
+    engine.run(
+        edges,
+        seeds,
+        keep_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        captures=captures,
+        accumulate=True,
+    )
+
+
+def grad(
+    outputs: Tensors,
+    inputs: Tensors,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`; no `.grad` is touched.
+
+    Arguments and errors as in `backward`. An input that the outputs do not depend on is an error,
+    unless `allow_unused` is true (its gradient is None) or `materialize_grads` is (zeros).
+    """
+    if materialize_grads:
+        if allow_unused is False:
+            raise ValueError(
+                "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+                "allow_unused=False."
+            )
+        allow_unused = True
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient "
+            "for other parts of the graph, please use torch.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
+    if is_grads_batched:
+        raise NotImplementedError("is_grads_batched is not available yet: loop over the leading dimension")
+    roots, wanted = _sequence(outputs), _sequence(inputs)
+    for t in wanted:
+        if not isinstance(t, Tensor):
+            raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
+    if not wanted:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    seeds = _seeds(roots, _gradients(grad_outputs, len(roots)))
+    edges = _edges(roots)
+    captures: dict[Edge, list[int]] = {}
+    for k, t in enumerate(wanted):
+        if not t._rg:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        captures.setdefault(t._gradient_edge(), []).append(k)
+    found = engine.run(
+        edges,
+        seeds,
+        keep_graph=create_graph if retain_graph is None else retain_graph,
+        create_graph=create_graph,
+        captures=captures,
+        accumulate=False,
+    )
+    for k, g in enumerate(found):
+        if g is None:
+            if not allow_unused:
+                raise RuntimeError(
+                    f"The differentiated Tensor at index {k} appears to not have been used in the graph. Set "
+                    "allow_unused=True if this is the desired behavior."
+                )
+            if materialize_grads:
+                from refgrad.ops.conversion import zeros_like
+
+                found[k] = zeros_like(wanted[k], requires_grad=create_graph)
+    return tuple(found)

@@ -1,0 +1,58 @@
+"""The ops: one record each, one file per family, attached to Tensor here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from refgrad.ops.inplace import inplace
+from refgrad.tensor import Tensor
+
+FAMILIES = (
+    "conversion",
+    "creation",
+    "inplace",
+    "arithmetic",
+    "powers",
+    "rounding",
+    "elementary",
+    "rectifiers",
+    "activations",
+    "comparison",
+    "selection",
+    "reductions",
+    "norms",
+    "extrema",
+    "softmax",
+    "scans",
+    "ordering",
+    "shape",
+    "axes",
+    "rearranging",
+    "joining",
+    "windows",
+    "indexing",
+    "scatter",
+    "linalg",
+    "einsum",
+)
+
+
+def families() -> list[ModuleType]:
+    """The modules of the families, in order."""
+    return [importlib.import_module(f"refgrad.ops.{name}") for name in FAMILIES if importlib.util.find_spec(f"refgrad.ops.{name}")]
+
+
+def attach() -> dict[str, object]:
+    """Give Tensor the methods of every family; returns the public functions by name."""
+    public: dict[str, object] = {}
+    for family in families():
+        public.update({name: getattr(family, name) for name in getattr(family, "__all__", ()) if hasattr(family, name)})
+        for name, method in getattr(family, "METHODS", {}).items():
+            setattr(Tensor, name, method)
+        for name, function in getattr(family, "INPLACE", {}).items():
+            setattr(Tensor, name, inplace(function, name))
+        for name, function in getattr(family, "PROPERTIES", {}).items():
+            setattr(Tensor, name, property(function))
+    return public

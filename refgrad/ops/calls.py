@@ -1,0 +1,185 @@
+"""Public functions of elementwise ops with one or two operands: the hot path of the engine.
+
+They do what `Op.__call__` does, for the common case only: plain tensors of one dtype on the CPU
+or one GPU. Everything else (promotion, subclasses, mixed devices) goes to `Op.__call__`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from refgrad import dtypes
+from refgrad.devices import MODULES
+from refgrad.graph import NO_EDGE, next_sequence
+from refgrad.modes import state
+from refgrad.ops.record import Op, OpNode, broadcast_error
+from refgrad.tensor import Tensor
+
+OPERANDS = (Tensor, int, float, complex, np.number, np.bool_)  # NumPy's scalars count as Python's
+
+_new = object.__new__
+_FLOAT64, _FLOAT32 = dtypes.float64.numpy, dtypes.float32.numpy
+
+
+def unary(op: Op) -> Callable[[Tensor], Tensor]:
+    """The public function of an elementwise op with one operand."""
+    kernels, plans, name = op.kernels, op.plans, op.node
+    assert isinstance(name, str)
+    node_class = op.node_classes[name]
+    differentiable = op.vjp is not None
+
+    def call(input: Tensor) -> Tensor:
+        if type(input) is not Tensor:
+            return op(_checked(op, input))
+        x = input._data
+        dtype = x.dtype
+        if dtype is not _FLOAT64 and dtype is not _FLOAT32 and dtype.kind != "f":
+            return op(input)
+        kind = type(x)
+        made = state.run(kernels[kind], x)
+        if type(made) is not kind:
+            made = MODULES[kind].asarray(made)
+        out = _new(Tensor)
+        out._data = made
+        out._counter = [0]
+        if input._rg and differentiable and state.grad_enabled:
+            plan = plans[1]
+            node: OpNode = _new(node_class)
+            node.next_functions = (input._edge or input._gradient_edge(),)
+            node.plan = plan
+            if plan.inputs and plan.only_inputs:
+                node.saved = (input,)
+                node.versions = (input._counter[0],)
+            else:
+                saved = node.saved = tuple([source((input,), _NO_PARAMS, (out,)) for source in plan.sources])
+                node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
+            node.compute = None
+            node.hooks = None
+            node.sequence = next_sequence()
+            node.meta = ((made.shape, made.dtype),)
+            out._edge = (node, 0)
+            out._rg = True
+        return out
+
+    op.public = call
+    return _named(call, op)
+
+
+def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[[Tensor, Any], Tensor]:
+    """The public function of an elementwise op with two operands: tensors or Python numbers.
+
+    With `operator` it serves as a method such as `__add__`: NotImplemented for foreign operands.
+    `numbers` tells whether one operand may be a Python number.
+    """
+    kernels, plans, name = op.kernels, op.plans, op.node
+    assert isinstance(name, str)
+    node_class = op.node_classes[name]
+    differentiable = op.vjp is not None
+    uncommon = as_operator(op) if operator else _checked_pair(op, numbers)
+
+    def call(input: Any, other: Any) -> Tensor:
+        if type(input) is not Tensor:
+            return uncommon(input, other)
+        x = input._data
+        dtype = x.dtype
+        kind = type(x)
+        if type(other) is Tensor:
+            y = other._data
+            if y.dtype is not dtype or type(y) is not kind:
+                return op(input, other)
+            mask = 2 if other._rg else 0
+        elif numbers and (type(other) is float or type(other) is int):
+            y = other
+            mask = 0
+        else:
+            return uncommon(input, other)
+        if dtype is not _FLOAT64 and dtype is not _FLOAT32:
+            return op(input, other)
+        try:
+            made = state.run(kernels[kind], x, y)
+        except ValueError:
+            raise broadcast_error(x, y) from None
+        if type(made) is not kind:
+            made = MODULES[kind].asarray(made)
+        out = _new(Tensor)
+        out._data = made
+        out._counter = [0]
+        if input._rg:
+            mask += 1
+        if mask and differentiable and state.grad_enabled:
+            plan = plans[mask]
+            node: OpNode = _new(node_class)
+            node.next_functions = (
+                input._edge or input._gradient_edge(),
+                (other._edge or other._gradient_edge()) if type(other) is Tensor else NO_EDGE,
+            )
+            node.plan = plan
+            wanted = plan.inputs
+            if plan.only_inputs:
+                if not wanted:
+                    node.saved = node.versions = ()
+                elif len(wanted) == 1:
+                    t = other if wanted[0] else input
+                    node.saved = (t,)
+                    node.versions = (t._counter[0] if type(t) is Tensor else None,)
+                else:
+                    pair = node.saved = (input, other) if wanted == (0, 1) else (other, input)
+                    node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in pair])
+            else:
+                inputs = (input, other)
+                saved = node.saved = tuple([source(inputs, _NO_PARAMS, (out,)) for source in plan.sources])
+                node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
+            node.compute = None
+            node.hooks = None
+            node.sequence = next_sequence()
+            node.meta = ((made.shape, made.dtype),)
+            out._edge = (node, 0)
+            out._rg = True
+        return out
+
+    if not operator:
+        op.public = call
+    return _named(call, op)
+
+
+_NO_PARAMS: dict[str, Any] = {}
+
+
+def _named(function: Callable[..., Any], op: Op) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = op.name
+    return function
+
+
+def _checked(op: Op, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not {type(value).__name__}")
+    return value
+
+
+def _checked_pair(op: Op, numbers: bool) -> Callable[[Any, Any], Tensor]:
+    """A call of `op` that looks at its operands first."""
+    accepted = OPERANDS if numbers else (Tensor,)
+
+    def call(input: Any, other: Any) -> Tensor:
+        for position, (name, value) in enumerate((("input", input), ("other", other)), 1):
+            if not isinstance(value, accepted):
+                raise TypeError(
+                    f"{op.name}(): argument '{name}' (position {position}) must be Tensor, "
+                    f"not {type(value).__name__}"
+                )
+        return op(input, other)
+
+    return call
+
+
+def as_operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """`function` as an operator's method: an operand of another type is left to that type."""
+
+    def call(input: Any, other: Any) -> Any:
+        return function(input, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    call.__name__ = call.__qualname__ = getattr(function, "__name__", "operator")
+    return call

@@ -1,0 +1,217 @@
+"""Comparisons, classes of floating point values, logical and bitwise operations. None is differentiable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from refgrad import dtypes
+from refgrad.dtypes import BOOL, COMPLEX, FLOATING, INTEGRAL, SCALAR_TYPE
+from refgrad.ops.arguments import tensor_argument
+from refgrad.ops.arithmetic import TWO
+from refgrad.ops.calls import as_operator, binary, unary
+from refgrad.ops.conversion import move
+from refgrad.ops.limits import invalid_arguments, without
+from refgrad.ops.record import Op
+from refgrad.tensor import Tensor
+
+__all__ = [
+    "allclose",
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
+    "eq",
+    "equal",
+    "ge",
+    "greater",
+    "greater_equal",
+    "gt",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "isneginf",
+    "isposinf",
+    "le",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "lt",
+    "ne",
+    "not_equal",
+    "signbit",
+]
+
+# Comparisons: of tensors and numbers in their common dtype
+
+
+def _compared(name: str, function: str, ordered: bool) -> Op:
+    check = without(COMPLEX, kernel=f"{name}_cpu") if ordered else None
+    return Op(name, function, inputs=TWO, promote="same", check=check)
+
+
+_eq, _ne = _compared("eq", "equal", False), _compared("ne", "not_equal", False)
+_lt, _le = _compared("lt", "less", True), _compared("le", "less_equal", True)
+_gt, _ge = _compared("gt", "greater", True), _compared("ge", "greater_equal", True)
+eq, ne, lt, le, gt, ge = (binary(op) for op in (_eq, _ne, _lt, _le, _gt, _ge))
+not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and equal elements."""
+    tensor_argument("equal", input)
+    tensor_argument("equal", other, "other", 2)
+    return input._data.shape == other._data.shape and bool(eq(input, other)._data.all())
+
+
+def _isclose_kernel(xp: Any, x: Any, y: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
+    close = x == y
+    if equal_nan and x.dtype.kind in "fc":
+        close = close | (xp.isnan(x) & xp.isnan(y))
+    if not rtol and not atol:
+        return close
+    if x.dtype.kind in "biu":
+        x, y = x.astype(xp.float64), y.astype(xp.float64)
+    error = xp.absolute(x - y)
+    return close | (xp.isfinite(error) & (error <= atol + xp.absolute(rtol * y)))
+
+
+_isclose = Op("isclose", _isclose_kernel, inputs=TWO)
+
+
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
+    """Where ``abs(input - other) <= atol + rtol * abs(other)``; RuntimeError for different dtypes."""
+    tensor_argument("isclose", input)
+    tensor_argument("isclose", other, "other", 2)
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{SCALAR_TYPE[input.dtype.name]} did not match {SCALAR_TYPE[other.dtype.name]}")
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value >= 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value}")
+    return _isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether `isclose` holds everywhere."""
+    return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
+
+
+# Classes of values. Integers are finite.
+
+
+def _is_class(name: str, of_integers: bool, check: Callable[..., None] | None = None) -> Callable[[Tensor], Tensor]:
+    def kernel(xp: Any, x: Any) -> Any:
+        if x.dtype.kind in "fc":
+            return getattr(xp, name)(x)
+        return xp.full(x.shape, of_integers, dtype=bool)
+
+    return unary(Op(name, kernel, check=check))
+
+
+def _real_only(message: str) -> Callable[..., None]:
+    def check(input: Tensor) -> None:
+        if input.is_complex():
+            raise RuntimeError(message)
+
+    return check
+
+
+isnan, isinf = _is_class("isnan", False), _is_class("isinf", False)
+isfinite = _is_class("isfinite", True)
+isposinf = unary(
+    Op(
+        "isposinf",
+        lambda xp, x: x == float("inf"),
+        check=_real_only("isposinf does not support complex inputs."),
+    )
+)
+isneginf = unary(
+    Op(
+        "isneginf",
+        lambda xp, x: x == -float("inf"),
+        check=_real_only("isneginf does not support complex inputs."),
+    )
+)
+signbit = unary(
+    Op(
+        "signbit",
+        lambda xp, x: xp.signbit(x) if x.dtype.kind == "f" else x < 0,
+        check=_real_only("signbit is not implemented for complex tensors."),
+    )
+)
+
+# Logical operations: every dtype by its truth, to bool
+
+logical_and = binary(Op("logical_and", "logical_and", inputs=TWO), numbers=False)
+logical_or = binary(Op("logical_or", "logical_or", inputs=TWO), numbers=False)
+logical_xor = binary(Op("logical_xor", "logical_xor", inputs=TWO), numbers=False)
+logical_not = unary(Op("logical_not", "logical_not"))
+
+# Bitwise operations: integers, and bool by truth
+
+
+def _bits(name: str, function: str, *refused: int) -> Op:
+    check = without(*refused, kernel=f"{name}_cpu")
+    return Op(name, function, inputs=TWO, promote="same", check=check)
+
+
+_and = _bits("bitwise_and", "bitwise_and", FLOATING, COMPLEX)
+_or = _bits("bitwise_or", "bitwise_or", FLOATING, COMPLEX)
+_xor = _bits("bitwise_xor", "bitwise_xor", FLOATING, COMPLEX)
+_left = _bits("lshift", "left_shift", BOOL, FLOATING, COMPLEX)
+_right = _bits("rshift", "right_shift", BOOL, FLOATING, COMPLEX)
+bitwise_and, bitwise_or, bitwise_xor = binary(_and), binary(_or), binary(_xor)
+bitwise_left_shift, bitwise_right_shift = binary(_left), binary(_right)
+bitwise_not = unary(Op("bitwise_not", "invert", check=without(FLOATING, COMPLEX, kernel="bitwise_not_cpu")))
+
+
+def _inverted(input: Tensor) -> Tensor:
+    if input.dtype.category > INTEGRAL:
+        raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
+    return bitwise_not(input)
+
+
+METHODS = {name: globals()[name] for name in __all__} | {
+    "__eq__": binary(_eq, operator=True),
+    "__ne__": binary(_ne, operator=True),
+    "__lt__": binary(_lt, operator=True),
+    "__le__": binary(_le, operator=True),
+    "__gt__": binary(_gt, operator=True),
+    "__ge__": binary(_ge, operator=True),
+    "__and__": as_operator(bitwise_and),
+    "__rand__": as_operator(bitwise_and),
+    "__or__": as_operator(bitwise_or),
+    "__ror__": as_operator(bitwise_or),
+    "__xor__": as_operator(bitwise_xor),
+    "__rxor__": as_operator(bitwise_xor),
+    "__lshift__": as_operator(bitwise_left_shift),
+    "__rlshift__": as_operator(lambda input, other: bitwise_left_shift(other, input)),
+    "__rshift__": as_operator(bitwise_right_shift),
+    "__rrshift__": as_operator(lambda input, other: bitwise_right_shift(other, input)),
+    "__invert__": _inverted,
+}
+INPLACE = {
+    "logical_and_": logical_and,
+    "logical_or_": logical_or,
+    "logical_xor_": logical_xor,
+    "logical_not_": logical_not,
+    "bitwise_and_": bitwise_and,
+    "bitwise_or_": bitwise_or,
+    "bitwise_xor_": bitwise_xor,
+    "bitwise_not_": bitwise_not,
+    "__iand__": bitwise_and,
+    "__ior__": bitwise_or,
+    "__ixor__": bitwise_xor,
+    "__ilshift__": bitwise_left_shift,
+    "__irshift__": bitwise_right_shift,
+}

@@ -1,0 +1,340 @@
+"""Elementary and special functions: exponentials, logarithms, trigonometry, error and gamma functions.
+
+The derivatives are those of DLMF, https://dlmf.nist.gov, chapters 4 (elementary functions),
+5 (gamma functions) and 7 (error functions), conjugated for complex operands.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from refgrad.dtypes import COMPLEX
+from refgrad.ops.arguments import tensor_argument
+from refgrad.ops.arithmetic import TWO
+from refgrad.ops.calls import OPERANDS, binary, unary
+from refgrad.ops.half import gradient_in_single, in_single
+from refgrad.ops.limits import floats_only, invalid_arguments, without
+from refgrad.ops.record import Op
+from refgrad.tensor import Tensor
+
+__all__ = [
+    "acos",
+    "acosh",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cos",
+    "cosh",
+    "deg2rad",
+    "digamma",
+    "erf",
+    "erfc",
+    "erfinv",
+    "exp",
+    "exp2",
+    "expm1",
+    "lgamma",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "logaddexp",
+    "logaddexp2",
+    "logit",
+    "polygamma",
+    "rad2deg",
+    "sin",
+    "sinc",
+    "sinh",
+    "tan",
+    "tanh",
+    "xlogy",
+]
+
+_LN2, _LN10 = math.log(2), math.log(10)
+_SQRT_PI = math.sqrt(math.pi)
+
+
+def _function(
+    name: str, forward: Any, formula: Callable[..., Any], *, node: str | None = None, real: str | None = None
+) -> Callable[[Tensor], Tensor]:
+    """A function of one operand; `real` is torch's kernel where it refuses complex operands."""
+    check = without(COMPLEX, kernel=real) if real else None
+    return unary(Op(name, forward, {"self": formula}, promote="float", check=check, node=node))
+
+
+# Exponentials and logarithms
+
+exp = _function("exp", "exp", lambda F, g, result: g * result.conjugate())
+exp2 = _function("exp2", "exp2", lambda F, g, result: g * result.conjugate() * _LN2)
+expm1 = _function("expm1", "expm1", lambda F, g, result: g * (result.conjugate() + 1))
+log = _function("log", "log", lambda F, g, self: g / self.conjugate())
+log2 = _function("log2", "log2", lambda F, g, self: g / (self.conjugate() * _LN2))
+log10 = _function("log10", "log10", lambda F, g, self: g / (self.conjugate() * _LN10))
+log1p = _function("log1p", "log1p", lambda F, g, self: g / (self + 1).conjugate(), node="Log1PBackward0")
+
+# Circular functions
+
+sin = _function("sin", "sin", lambda F, g, self: g * F.cos(self).conjugate())
+cos = _function("cos", "cos", lambda F, g, self: g * -F.sin(self).conjugate())
+tan = _function("tan", "tan", lambda F, g, result: g * (1 + result * result).conjugate())
+asin = _function("asin", "arcsin", lambda F, g, self: g * F.rsqrt(1 - self * self).conjugate())
+acos = _function("acos", "arccos", lambda F, g, self: g * -F.rsqrt(1 - self * self).conjugate())
+atan = _function("atan", "arctan", lambda F, g, self: g / (1 + self * self).conjugate())
+
+# Hyperbolic functions
+
+sinh = _function("sinh", "sinh", lambda F, g, self: g * F.cosh(self).conjugate())
+cosh = _function("cosh", "cosh", lambda F, g, self: g * F.sinh(self).conjugate())
+tanh = _function("tanh", "tanh", lambda F, g, result: F.tanh_backward(g, result))
+asinh = _function("asinh", "arcsinh", lambda F, g, self: g * F.rsqrt(self * self + 1).conjugate())
+acosh = _function("acosh", "arccosh", lambda F, g, self: g * F.rsqrt(self * self - 1).conjugate())
+atanh = _function("atanh", "arctanh", lambda F, g, self: g / (1 - self * self).conjugate())
+
+Op(
+    "tanh_backward",
+    in_single(lambda xp, g, y: g * (1 - y * y).conjugate()),
+    {
+        "gradient": lambda F, g, output: F.tanh_backward(g, output),
+        "output": gradient_in_single(lambda F, g, gradient, output: g * (gradient * -2 * output).conjugate()),
+    },
+    inputs=("gradient", "output"),
+)
+
+# Error functions
+
+
+def _special(name: str) -> Callable[..., Any]:
+    """The kernel for a function of the package's special functions, which know no half precision."""
+    return in_single(lambda xp, *operands: getattr(xp.special, name)(*operands))
+
+
+erf = _function(
+    "erf",
+    _special("erf"),
+    lambda F, g, self: 2 / _SQRT_PI * F.exp(-(self * self)) * g,
+    real="erf_vml_cpu",
+)
+erfc = _function(
+    "erfc",
+    _special("erfc"),
+    lambda F, g, self: -2 / _SQRT_PI * F.exp(-(self * self)) * g,
+    real="erfc_vml_cpu",
+)
+erfinv = _function(
+    "erfinv",
+    _special("erfinv"),
+    gradient_in_single(lambda F, g, self: _SQRT_PI / 2 * F.exp(F.pow_scalar(F.erfinv(self), exponent=2)) * g),
+    real="erfinv_vml_cpu",
+)
+
+# Gamma functions
+
+lgamma = _function("lgamma", _special("gammaln"), lambda F, g, self: g * F.digamma(self), real="lgamma_vml_cpu")
+digamma = _function("digamma", _special("psi"), lambda F, g, self: g * F.polygamma(self, n=1), real="digamma")
+
+
+def _polygamma_kernel(xp: Any, x: Any, n: int) -> Any:
+    """For n = 1 and x < 1/2 by the reflection formula, DLMF 5.15.6: what torch's values at poles show."""
+    if n != 1:
+        return xp.special.polygamma(n, x).astype(x.dtype)
+    left = x < 0.5
+    reflected = xp.special.zeta(2.0, xp.where(left, 1 - x, x)).astype(x.dtype)
+    return xp.where(left, (math.pi / xp.sin(math.pi * x)) ** 2 - reflected, reflected)
+
+
+_polygamma = Op(
+    "polygamma",
+    in_single(_polygamma_kernel),
+    {"self": lambda F, g, self, n: g * F.polygamma(self, n=n + 1)},
+    promote="float",
+    check=without(COMPLEX, kernel="polygamma"),
+)
+
+
+def polygamma(n: int, input: Tensor) -> Tensor:
+    """The n-th derivative of `digamma`; RuntimeError for negative `n`."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    return _polygamma(tensor_argument("polygamma", input, position=2), n=n) if n else digamma(input)
+
+
+# Others of one operand
+
+
+def _sinc_kernel(xp: Any, x: Any) -> Any:
+    angle = math.pi * x
+    return xp.where(x == 0, 1, xp.sin(angle) / angle)
+
+
+def _sinc_input(F: Any, g: Any, self: Any) -> Any:
+    angle = math.pi * self
+    slope = (F.cos(angle) * angle - F.sin(angle)) / (angle * self)
+    return F.where(self == 0, 0, g * slope.conjugate())
+
+
+sinc = _function("sinc", in_single(_sinc_kernel), gradient_in_single(_sinc_input))
+deg2rad = _function(
+    "deg2rad",
+    lambda xp, x: x * (math.pi / 180),
+    lambda F, g: g * (math.pi / 180),
+    node="Deg2RadBackward0",
+    real="deg2rad",
+)
+rad2deg = _function(
+    "rad2deg",
+    lambda xp, x: x * (180 / math.pi),
+    lambda F, g: g * (180 / math.pi),
+    node="Rad2DegBackward0",
+    real="rad2deg",
+)
+
+
+def _logit_kernel(xp: Any, x: Any, eps: float | None) -> Any:
+    if eps is not None:
+        x = xp.where(x < eps, eps, xp.where(x > 1 - eps, 1 - eps, x))
+    return xp.log(x / (1 - x))
+
+
+def _logit_input(F: Any, g: Any, self: Any, eps: float | None) -> Any:
+    low, outside = (0, math.nan) if eps is None else (eps, 0)
+    return F.where((self < low) | (self > 1 - low), outside, g / (self * (1 - self)))
+
+
+_logit = Op(
+    "logit",
+    in_single(_logit_kernel),
+    {"self": gradient_in_single(_logit_input)},
+    promote="float",
+    check=without(COMPLEX, kernel="logit_cpu"),
+)
+
+
+def logit(input: Tensor, eps: float | None = None) -> Tensor:
+    """``log(input / (1 - input))``, of `input` clamped to [eps, 1 - eps] if `eps` is given."""
+    return _logit(tensor_argument("logit", input), eps=eps)
+
+
+# Two operands
+
+atan2 = binary(
+    Op(
+        "atan2",
+        "arctan2",
+        {
+            "self": lambda F, g, self, other: g * _per_square(F, other, self),
+            "other": lambda F, g, self, other: g * -_per_square(F, self, other),
+        },
+        inputs=TWO,
+        promote="float",
+        check=without(COMPLEX, kernel="atan2_cpu"),
+    ),
+    numbers=False,
+)
+
+
+def _per_square(F: Any, x: Any, y: Any) -> Any:
+    """``x / (x*x + y*y)``, and 0 at the origin."""
+    square = x * x + y * y
+    return F.where(square == 0, 0, x / square)
+
+
+logaddexp = binary(
+    Op(
+        "logaddexp",
+        "logaddexp",
+        {
+            "self": lambda F, g, self, other: g / (1 + F.exp(other - self)),
+            "other": lambda F, g, self, other: g / (1 + F.exp(self - other)),
+        },
+        inputs=TWO,
+        promote="same",
+        check=floats_only("logaddexp_cpu"),
+    ),
+    numbers=False,
+)
+logaddexp2 = binary(
+    Op(
+        "logaddexp2",
+        "logaddexp2",
+        {
+            "self": lambda F, g, self, other: g / (1 + F.exp2(other - self)),
+            "other": lambda F, g, self, other: g / (1 + F.exp2(self - other)),
+        },
+        inputs=TWO,
+        promote="same",
+        check=floats_only("logaddexp2_cpu"),
+    ),
+    numbers=False,
+)
+
+_xlogy_kernel = _special("xlogy")
+_real_xlogy = without(COMPLEX, kernel="xlogy_cpu")
+
+
+def _xlogy_factor(F: Any, g: Any, self: Any, other: Any) -> Any:
+    return F.where((self == 0) & (other <= 0), 0, g * F.log(other))
+
+
+_xlogy = Op(
+    "xlogy",
+    _xlogy_kernel,
+    {"self": _xlogy_factor, "other": lambda F, g, self, other: g * self / other},
+    inputs=TWO,
+    promote="float",
+    check=_real_xlogy,
+)
+_xlogy_number = Op(
+    "xlogy_number",
+    lambda xp, x, other: _xlogy_kernel(xp, x, xp.full_like(x, other)),
+    {"self": lambda F, g, self, other: _xlogy_factor(F, g, self, _as_like(F, self, other))},
+    promote="float",
+    scalars=("other",),
+    check=_real_xlogy,
+    node="XlogyBackward2",
+)
+_number_xlogy = Op(
+    "number_xlogy",
+    lambda xp, y, factor: _xlogy_kernel(xp, xp.full_like(y, factor), y),
+    {"other": lambda F, g, other, factor: g * factor / other},
+    inputs=("other",),
+    promote="float",
+    scalars=("factor",),
+    check=_real_xlogy,
+    node="XlogyBackward1",
+)
+
+
+def _as_like(F: Any, self: Any, number: Any) -> Any:
+    return F.zeros_like(self) + number
+
+
+def xlogy(input: Any, other: Any) -> Tensor:
+    """``input * log(other)``, which is 0 where `input` is 0; one of them may be a Python number."""
+    if isinstance(input, Tensor):
+        if isinstance(other, Tensor):
+            return _xlogy(input, other)
+        if isinstance(other, OPERANDS):
+            return _xlogy_number(input, other=other)
+    elif isinstance(other, Tensor) and isinstance(input, OPERANDS):
+        return _number_xlogy(other, factor=input)
+    raise invalid_arguments("xlogy", "(Tensor, Tensor or Number) or (Number, Tensor)", input, other)
+
+
+arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
+arccosh, arcsinh, arctanh = acosh, asinh, atanh
+
+METHODS = {name: globals()[name] for name in __all__} | {"polygamma": lambda self, n: polygamma(n, self)}
+INPLACE = {f"{name}_": globals()[name] for name in __all__ if name not in ("logaddexp", "logaddexp2")}
+INPLACE["polygamma_"] = METHODS["polygamma"]

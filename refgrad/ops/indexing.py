@@ -1,0 +1,394 @@
+"""Subscripts: ``x[...]`` for reading and writing.
+
+As in torch, integers, slices and None are taken one after the other as views, and what is left
+of tensors and masks then picks elements all at once, as a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from refgrad import dtypes
+from refgrad.devices import MODULES, Array
+from refgrad.modes import state
+from refgrad.ops.inplace import adopt, before_write, check_history, check_writable
+from refgrad.ops.record import Op
+from refgrad.tensor import Tensor, check_dim, wrap
+
+# Views of one kind each, with torch's node names. Their derivatives put a gradient back in place.
+
+
+def _at(dim: int, what: Any) -> tuple[Any, ...]:
+    return (slice(None),) * dim + (what,)
+
+
+def _assign(xp: Any, x: Any, value: Any, where: Any) -> Any:
+    out = xp.array(x, copy=True)
+    out[where] = value
+    return out
+
+
+def _assignment(name: str, read: str, node: str) -> Op:
+    """A copy with a value written at a subscript; `read` is the op that takes the subscript."""
+    return Op(
+        name,
+        _assign,
+        {
+            "self": lambda F, g, where: getattr(F, name)(g, F.new_zeros(g, shape=()), where=where),
+            "value": lambda F, g, where: getattr(F, read)(g, where=where),
+        },
+        inputs=("self", "value"),
+        node=node,
+    )
+
+
+def _reading(name: str, write: str, node: str, view: bool) -> Op:
+    """A subscript in the form that arrays take."""
+    return Op(
+        name,
+        lambda xp, x, where: x[where],
+        {
+            "self": lambda F, g, self_shape, where: getattr(F, write)(
+                F.new_zeros(g, shape=self_shape), g, where=where
+            )
+        },
+        view=view,
+        node=node,
+    )
+
+
+_assign_view = _assignment("assign", "subscript", "CopySlices")
+_assign_picked = _assignment("assign_picked", "subscript_picked", "IndexPutBackward0")
+_reading("subscript", "assign", "SliceBackward0", view=True)
+_reading("subscript_picked", "assign_picked", "IndexBackward0", view=False)
+
+_select = Op(
+    "select",
+    lambda xp, x, dim, index: x[(*_at(dim, index), ...)],
+    {
+        "self": lambda F, g, self_shape, dim, index: F.assign(
+            F.new_zeros(g, shape=self_shape), g, where=_at(dim, index)
+        )
+    },
+    view=True,
+)
+_slice = Op(
+    "slice",
+    lambda xp, x, dim, start, stop, step: x[_at(dim, slice(start, stop, step))],
+    {
+        "self": lambda F, g, self_shape, dim, start, stop, step: F.assign(
+            F.new_zeros(g, shape=self_shape), g, where=_at(dim, slice(start, stop, step))
+        )
+    },
+    view=True,
+)
+_alias = Op("alias", lambda xp, x: x[...], {"self": lambda F, g: g}, view=True)
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """The view at one place of a dimension, which goes. IndexError when out of range."""
+    data = input._data
+    if not data.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = check_dim(dim, data.ndim)
+    size = data.shape[dim]
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(data.shape)} at dimension {dim}"
+        )
+    return _select(input, dim=dim, index=index % size)
+
+
+_select.public = select
+
+# Advanced indexing. `indices` holds an integer array, or None for a whole dimension, in order.
+
+
+def _places(indices: Sequence[Array | None]) -> tuple[Any, ...]:
+    return tuple([slice(None) if i is None else i for i in indices])
+
+
+def _index(xp: Any, x: Any, indices: Any) -> Any:
+    try:
+        return xp.array(x[_places(indices)], copy=True)
+    except IndexError as error:
+        raise _index_error(error, x, indices) from None
+
+
+def _index_error(error: IndexError, x: Array, indices: Any) -> IndexError:
+    text = str(error)
+    if "broadcast" in text:
+        shapes = ", ".join(str(list(i.shape)) for i in indices if i is not None)
+        return IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+        )
+    return IndexError(text.replace("axis", "dimension"))
+
+
+def _index_put(xp: Any, x: Any, values: Any, indices: Any, accumulate: bool) -> Any:
+    out = xp.array(x, copy=True)
+    where = _places(indices)
+    try:
+        if accumulate:
+            xp.scatter_add(out, where, xp.broadcast_to(values, out[where].shape))
+        else:
+            out[where] = values
+    except IndexError as error:
+        raise _index_error(error, x, indices) from None
+    return out
+
+
+_index_op = Op(
+    "index",
+    _index,
+    {
+        "self": lambda F, g, self_shape, indices: F.index_put(
+            F.new_zeros(g, shape=self_shape), g, indices=indices, accumulate=True
+        )
+    },
+)
+
+
+def _index_put_self(F: Any, g: Any, indices: Any, accumulate: bool) -> Any:
+    if accumulate:
+        return g
+    return F.index_put(g, F.new_zeros(g, shape=()), indices=indices, accumulate=False)
+
+
+_index_put_op = Op(
+    "index_put",
+    _index_put,
+    {
+        "self": _index_put_self,
+        # torch: every source of an overwritten place gets the whole gradient
+        "values": lambda F, g, indices: F.index(g, indices=indices),
+    },
+    inputs=("self", "values"),
+)
+
+
+def index_put(
+    input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """A copy of `input` with `values` written, or added, at the places that integer tensors name."""
+    if input.dtype is not values.dtype:
+        names = dtypes.SCALAR_TYPE[input.dtype.name], dtypes.SCALAR_TYPE[values.dtype.name]
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{names[0]} for the destination and {names[1]} for the source."
+        )
+    places: list[Array | None] = []
+    for i in indices:
+        places.extend([None] if i is None else _integers(i._data, len(places), input._data.shape))
+    return _index_put_op(input, values, indices=tuple(places), accumulate=accumulate)
+
+
+# Reading a subscript
+
+
+def _as_index(item: Any) -> Any:
+    """A list as the tensor that it stands for; anything else unchanged."""
+    if isinstance(item, (list, range)):
+        from refgrad.ops.creation import tensor
+
+        made = tensor(list(item))
+        return made if made.numel() or made.dtype.category <= dtypes.INTEGRAL else made.long()
+    if isinstance(item, np.ndarray):
+        return wrap(item)
+    return item
+
+
+def _integers(array: Array, dim: int, shape: tuple[int, ...]) -> list[Array]:
+    """An index array as integers: a mask becomes the coordinates of its true places."""
+    kind = array.dtype.kind
+    if kind == "b" or array.dtype == np.uint8:
+        for k, n in enumerate(array.shape):
+            if dim + k >= len(shape) or shape[dim + k] != n:
+                raise IndexError(
+                    f"The shape of the mask {list(array.shape)} at index {k} does not match the shape of the "
+                    f"indexed tensor {list(shape)} at index {dim + k}"
+                )
+        module = MODULES[type(array)]
+        return list(state.run(module.nonzero, array))
+    if kind not in "iu":
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return [array]
+
+
+def _dims_used(item: Any) -> int:
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return 0
+    if isinstance(item, Tensor) and (item._data.dtype.kind == "b" or item._data.dtype == np.uint8):
+        return item._data.ndim
+    return 1
+
+
+def _whole(step: slice, size: int) -> tuple[int, int, int]:
+    bounds = [None if v is None else int(v) for v in (step.start, step.stop, step.step)]
+    if bounds[2] is not None and bounds[2] <= 0:
+        raise ValueError("step must be greater than zero")
+    start, stop, stride = slice(*bounds).indices(size)
+    return start, max(start, stop), stride
+
+
+def _items(key: Any, ndim: int) -> list[Any]:
+    """The items of a subscript, with one Ellipsis spelled out as whole slices."""
+    items = [_as_index(i) for i in (key if isinstance(key, tuple) else (key,))]
+    used = sum(map(_dims_used, items))
+    if used > ndim:
+        if not ndim and not any(isinstance(i, Tensor) for i in items):
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+                "convert a 0-dim tensor to a number"
+            )
+        raise IndexError(f"too many indices for tensor of dimension {ndim}")
+    spelled: list[Any] = []
+    for item in items:
+        spelled.extend([slice(None)] * (ndim - used) if item is Ellipsis else [item])
+    return spelled
+
+
+def _step(x: Tensor, item: Any, dim: int) -> tuple[Tensor, int]:
+    """One basic item applied as a view; returns the view and the next dimension."""
+    from refgrad.ops.shape import unsqueeze
+
+    if item is None:
+        return unsqueeze(x, dim), dim + 1
+    size = x._data.shape[dim]
+    if isinstance(item, slice):
+        start, stop, step = _whole(item, size)
+        if (start, stop, step) == (0, size, 1):
+            return x, dim + 1
+        return _slice(x, dim=dim, start=start, stop=stop, step=step), dim + 1
+    index = int(item)
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
+    return _select(x, dim=dim, index=index % size), dim
+
+
+def _is_basic(item: Any) -> bool:
+    if isinstance(item, Tensor):
+        return item._data.dtype.kind in "iu" and not item._data.ndim and item._data.dtype != np.uint8
+    return item is None or isinstance(item, (slice, int, np.integer)) and not isinstance(item, bool)
+
+
+def _basic_error(item: Any) -> Exception:
+    if isinstance(item, str):
+        return TypeError(f"new(): invalid data type '{type(item).__name__}'")
+    return IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+        f"(got {type(item).__name__})"
+    )
+
+
+def getitem(input: Tensor, key: Any) -> Tensor:
+    """``input[key]``: a view for integers, slices, None and Ellipsis; a copy where tensors index."""
+    if type(key) is int and input._data.ndim:  # the most common case
+        size = input._data.shape[0]
+        if -size <= key < size:
+            return _select(input, dim=0, index=key % size)
+    x, dim = input, 0
+    places: dict[int, Any] = {}
+    first = True
+    for item in _items(key, input._data.ndim):
+        if _is_basic(item):
+            before = x
+            x, dim = _step(x, item, dim)
+            if x is before and first and key is not Ellipsis and isinstance(key, slice):
+                size = x._data.shape[0]
+                x = _slice(x, dim=0, start=0, stop=size, step=1)
+            first = False
+        elif isinstance(item, Tensor) or isinstance(item, bool):
+            first = False
+            if isinstance(item, bool) or (not item._data.ndim and item._data.dtype.kind == "b"):
+                x, _ = _step(x, None, dim)
+                module = MODULES[type(x._data)]
+                places[dim] = module.asarray([0] if bool(item) else [], dtype=np.int64)
+                dim += 1
+            else:
+                for array in _integers(item._data, dim, x._data.shape):
+                    places[dim] = array
+                    dim += 1
+        else:
+            raise _basic_error(item)
+    if places:
+        return _index_op(x, indices=tuple(places.get(k) for k in range(max(places) + 1)))
+    return _alias(x) if x is input else x
+
+
+# Writing a subscript
+
+
+def _where(key: Any, ndim: int) -> Any:
+    """A subscript in the form that arrays take: basic items as they are, tensors as arrays."""
+    where = []
+    for item in key if isinstance(key, tuple) else (key,):
+        item = _as_index(item)
+        if isinstance(item, Tensor):
+            item = int(item) if _is_basic(item) else item._data
+        elif item is not Ellipsis and not isinstance(item, bool) and not _is_basic(item):
+            raise _basic_error(item)
+        where.append(item)
+    return tuple(where)
+
+
+def setitem(input: Tensor, key: Any, value: Any) -> None:
+    """``input[key] = value`` in place; recorded if either requires grad and grad mode is on."""
+    recording = state.grad_enabled and (input._rg or (isinstance(value, Tensor) and value._rg))
+    if recording and input._rg and input._edge is None and input._base is None:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
+    check_writable(input, recording)
+    where = _where(key, input._data.ndim)
+    picks = any(isinstance(i, bool) or type(i) in MODULES for i in where)
+    target = getitem(input.detach(), key)
+    if isinstance(value, Tensor):
+        _check_value(value._data.shape, target._data.shape)
+        values = value._data
+        while values.ndim > target._data.ndim:
+            values = values[0]
+    else:
+        values = value
+    if recording:
+        check_history(input)
+        old = before_write(input, copy=True)
+        source = value if isinstance(value, Tensor) else wrap(_scalar_array(input, value))
+        if source.dtype is not input.dtype:
+            source = source.to(input.dtype)
+        record = _assign_picked if picks else _assign_view
+        result = record(old, source, where=where)
+        input._data[where] = values
+        input._counter[0] += 1
+        adopt(input, result)
+        return
+    input._data[where] = values
+    input._counter[0] += 1
+
+
+def _scalar_array(like: Tensor, value: Any) -> Array:
+    return MODULES[type(like._data)].asarray(value, dtype=like._data.dtype)
+
+
+def _check_value(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    lead = len(found) - len(wanted)
+    if lead > 0 and any(n != 1 for n in found[:lead]):
+        raise RuntimeError(
+            f"expand(torch.FloatTensor{{{list(found)}}}, size={list(wanted)}): the number of sizes provided "
+            f"({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(found)})"
+        )
+    for k in range(1, min(len(found), len(wanted)) + 1):
+        if found[-k] not in (1, wanted[-k]):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({wanted[-k]}) must match the existing size ({found[-k]}) at "
+                f"non-singleton dimension {len(wanted) - k}.  Target sizes: {list(wanted)}.  Tensor sizes: "
+                f"{list(found)}"
+            )
+
+
+METHODS = {"__getitem__": getitem, "__setitem__": setitem, "select": select, "index_put": index_put}
+INPLACE = {"index_put_": index_put}
+__all__ = ["index_put", "select"]

@@ -1,0 +1,176 @@
+"""In-place forms of ops: compute, write the result into the target, and move the target's history.
+
+The node of an in-place op sees the target as it was before the write, so what it saves of it is a
+copy; every other tensor that saved the target notices through the version counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from refgrad import dtypes
+from refgrad.devices import MODULES, Array
+from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
+from refgrad.modes import state
+from refgrad.ops.record import Op, OpNode
+from refgrad.tensor import Tensor, wrap
+
+_new = object.__new__
+
+
+def check_writable(target: Tensor, recording: bool) -> None:
+    """Raise what torch raises for a write into a leaf, a view of a leaf, or an expanded tensor."""
+    if recording and target._rg:
+        if target._edge is None and target._base is None:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation."
+            )
+        base = target._base
+        if base is not None and base._edge is None and base._rg:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place operation."
+            )
+    data = target._data
+    if any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
+
+
+def check_history(target: Tensor) -> None:
+    """Refuse to record a write that other views of the same memory would have to learn of."""
+    if target._base is not None or target._viewed:
+        raise RuntimeError(
+            "recording an in-place operation on a view, or on a tensor that has views, is not supported yet: "
+            "use the out-of-place form, or write under no_grad()"
+        )
+
+
+def check_result(target: Tensor, shape: tuple[int, ...], found: dtype) -> None:
+    """Raise what torch raises for a result that the target cannot hold."""
+    if found.category > target.dtype.category:
+        names = SCALAR_TYPE[found.name], SCALAR_TYPE[target.dtype.name]
+        raise RuntimeError(f"result type {names[0]} can't be cast to the desired output type {names[1]}")
+    if shape != target._data.shape:
+        raise RuntimeError(
+            f"output with shape {list(target._data.shape)} doesn't match the broadcast shape {list(shape)}"
+        )
+
+
+def before_write(target: Tensor, copy: bool) -> Tensor:
+    """The target as it was: same place in the graph, and a copy of its values where they are needed."""
+    old = wrap(target._data.copy() if copy else target._data)
+    old._edge, old._rg = target._edge, target._rg
+    return old
+
+
+def write(target: Tensor, values: Array) -> None:
+    """Overwrite the target's values and count the write."""
+    target._data[...] = values
+    target._counter[0] += 1
+
+
+def adopt(target: Tensor, result: Tensor) -> None:
+    """Give the target, just overwritten, the history of `result`."""
+    assert result._edge is not None
+    node = result._edge[0]
+    assert isinstance(node, OpNode) and node.saved is not None
+    if node.plan.results:  # a saved result is the target's own memory, and its version counts
+        versions = list(node.versions)
+        for k in node.plan.results:
+            node.saved[k]._data = target._data
+            node.saved[k]._counter = target._counter
+            versions[k] = target._counter[0]
+        node.versions = tuple(versions)
+    node.meta = ((target._data.shape, target._data.dtype),)
+    if target._retains:  # retain_grad follows the tensor to its new node
+        assert target._edge is not None and target._edge[0] is not None
+        reference = target._edge[0].ensure_hooks().retained.pop(target._edge[1])
+        node.ensure_hooks().retained[result._edge[1]] = reference
+    target._edge = result._edge
+    target._rg = True
+
+
+def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    """The in-place form of a public function: its first argument is the target."""
+
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        recording = state.grad_enabled and (
+            self._rg or any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values()))
+        )
+        check_writable(self, recording)
+        if recording:
+            check_history(self)
+        old = before_write(self, copy=recording)
+        result = function(old, *args, **kwargs)
+        check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
+        write(self, result._data)
+        if result._edge is not None and result is not old:
+            adopt(self, result)
+        return self
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of `{name.rstrip('_')}`."
+    return call
+
+
+# Writes that do not depend on the old values: the old gradient is zero.
+
+_zero = Op("zero", lambda xp, x: xp.zeros_like(x), {"self": lambda F, g: F.zeros_like(g)})
+
+
+def _fill_kernel(xp: Any, x: Any, value: Any) -> Any:
+    out = xp.empty_like(x)
+    out[...] = value
+    return out
+
+
+_fill_scalar = Op(
+    "fill_scalar",
+    _fill_kernel,
+    {"self": lambda F, g: F.zeros_like(g)},
+    node="FillBackward2",
+)
+_fill_tensor = Op(
+    "fill_tensor",
+    _fill_kernel,
+    {"self": lambda F, g: F.zeros_like(g), "value": lambda F, g: F.sum_to(g, shape=())},
+    inputs=("self", "value"),
+    node="FillBackward3",
+)
+_copy = Op(
+    "copy",
+    lambda xp, x, source: xp.broadcast_to(source, x.shape).astype(x.dtype),
+    {"self": lambda F, g: F.zeros_like(g), "source": lambda F, g: g},
+    inputs=("self", "source"),
+    node="torch::autograd::CopyBackwards",
+)
+
+
+def _fill(input: Tensor, value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        if value._data.ndim:
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value._data.ndim} dimensions."
+            )
+        return _fill_tensor(input, value)
+    return _fill_scalar(input, value=value)
+
+
+def _copied(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    if MODULES[type(src._data)] is not MODULES[type(input._data)] or src.device != input.device:
+        from refgrad.ops.conversion import move
+
+        src = move(src, input.device)
+    return _copy(input, src)
+
+
+__all__: list[str] = []
+METHODS = {
+    "zero_": inplace(_zero, "zero_"),
+    "fill_": inplace(_fill, "fill_"),
+    "copy_": inplace(_copied, "copy_"),
+}

@@ -1,0 +1,182 @@
+"""Powers and roots, with torch's gradients at zero."""
+
+from __future__ import annotations
+
+import cmath
+import math
+from typing import Any
+
+from refgrad import dtypes
+from refgrad.ops.calls import OPERANDS, as_operator, unary
+from refgrad.ops.conversion import cast
+from refgrad.ops.half import in_single
+from refgrad.ops.limits import common_dtype, invalid_arguments, without
+from refgrad.ops.record import Op
+from refgrad.tensor import Tensor
+
+__all__ = ["float_power", "pow", "rsqrt", "sqrt", "square"]
+
+_ACCEPTED = "(Tensor, Tensor or Number) or (Number, Tensor)"
+_no_bool_power = without(dtypes.BOOL, kernel="pow")
+
+
+def _power(xp: Any, x: Any, exponent: Any) -> Any:
+    """x to a Python number; small exponents by multiplication, as torch computes them."""
+    if exponent == 0:
+        return xp.ones_like(x)
+    if exponent == 1:
+        return +x
+    if exponent == 2:
+        return x * x
+    if exponent == 3:
+        return x * x * x
+    if x.dtype.kind in "fc":
+        if exponent == 0.5:
+            return xp.sqrt(x)
+        if exponent == -0.5:
+            return 1 / xp.sqrt(x)
+        if exponent == -1:
+            return 1 / x
+        if exponent == -2:
+            return 1 / (x * x)
+    return xp.power(x, exponent)
+
+
+def _check_exponent(input: Tensor, exponent: Any) -> None:
+    if common_dtype(input, exponent).category < dtypes.FLOATING:
+        _no_bool_power(input, exponent)
+        if exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+def _pow_input(F: Any, g: Any, self: Any, exponent: Any) -> Any:
+    if exponent == 0:
+        return F.zeros_like(g)
+    return g * (exponent * F.pow_scalar(self, exponent=exponent - 1)).conjugate()
+
+
+_pow_scalar = Op(
+    "pow_scalar",
+    in_single(_power),
+    {"self": _pow_input},
+    promote="same",
+    scalars=("exponent",),
+    check=_check_exponent,
+    node="PowBackward0",
+)
+
+
+def _power_of_arrays(xp: Any, x: Any, exponent: Any) -> Any:
+    if x.dtype.kind not in "iu":
+        return xp.power(x, exponent)
+    below = exponent < 0  # only 1 and -1 have an integer result there; torch gives 0 elsewhere
+    inverse = xp.where(x == 1, 1, xp.where(x == -1, 1 - 2 * (exponent & 1), 0))
+    return xp.where(below, inverse, xp.power(x, xp.where(below, 0, exponent))).astype(x.dtype)
+
+
+def _pow_exponent(F: Any, g: Any, self: Any, exponent: Any, result: Any) -> Any:
+    at_zero = (self == 0) & (F.real(exponent) >= 0)  # where log has no value, but the power is flat
+    return g * F.where(at_zero, 0, (result * F.log(self)).conjugate())
+
+
+_pow_tensor = Op(
+    "pow",
+    _power_of_arrays,
+    {
+        "self": lambda F, g, self, exponent: F.where(
+            exponent == 0, 0, g * (exponent * F.pow(self, exponent - 1)).conjugate()
+        ),
+        "exponent": _pow_exponent,
+    },
+    inputs=("self", "exponent"),
+    promote="same",
+    check=_no_bool_power,
+    node="PowBackward1",
+)
+
+
+def _log_of_number(base: Any) -> Any:
+    if isinstance(base, complex):
+        return cmath.log(base)
+    if base > 0:
+        return math.log(base)
+    return -math.inf if base == 0 else math.nan
+
+
+def _pow_base_exponent(F: Any, g: Any, exponent: Any, result: Any, base: Any) -> Any:
+    slope = (result * _log_of_number(base)).conjugate()
+    return g * (slope if base != 0 else F.where(F.real(exponent) >= 0, 0, slope))
+
+
+_pow_base = Op(
+    "pow_base",
+    lambda xp, exponent, base: _power_of_arrays(xp, xp.full_like(exponent, base), exponent),
+    {"exponent": _pow_base_exponent},
+    inputs=("exponent",),
+    promote="same",
+    scalars=("base",),
+    check=_no_bool_power,
+    node="PowBackward2",
+)
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """`input` to the power `exponent`: tensors, or one of them a Python number, with broadcasting.
+
+    At 0 to the power 0 both gradients are 0. RuntimeError for an integer to a negative number.
+    """
+    if isinstance(input, Tensor):
+        if isinstance(exponent, Tensor):
+            return _pow_tensor(input, exponent)
+        if isinstance(exponent, OPERANDS):
+            return _pow_scalar(input, exponent=exponent)
+    elif isinstance(exponent, Tensor) and isinstance(input, OPERANDS):
+        return _pow_base(exponent, base=input)
+    raise invalid_arguments("pow", _ACCEPTED, input, exponent)
+
+
+_pow_tensor.public = pow
+
+
+def square(input: Tensor) -> Tensor:
+    """The square of each element."""
+    return pow(input, 2)
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """`pow` computed in float64, or in complex128 if an operand is complex."""
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        raise invalid_arguments("float_power", _ACCEPTED, input, exponent)
+    wanted = dtypes.float64 if common_dtype(input, exponent).category < dtypes.COMPLEX else dtypes.complex128
+    number = complex if wanted.is_complex else float
+    base, power = (cast(x, wanted) if isinstance(x, Tensor) else number(x) for x in (input, exponent))
+    return pow(base, power)
+
+
+sqrt = unary(Op("sqrt", "sqrt", {"self": lambda F, g, result: g / (2 * result.conjugate())}, promote="float"))
+rsqrt = unary(
+    Op(
+        "rsqrt",
+        in_single(lambda xp, x: 1 / xp.sqrt(x)),
+        {"self": lambda F, g, result: -0.5 * g * F.pow_scalar(result, exponent=3).conjugate()},
+        promote="float",
+    )
+)
+
+METHODS = {
+    "pow": pow,
+    "square": square,
+    "float_power": float_power,
+    "sqrt": sqrt,
+    "rsqrt": rsqrt,
+    "__pow__": as_operator(pow),
+    "__rpow__": as_operator(lambda input, other: pow(other, input)),
+}
+INPLACE = {
+    "pow_": pow,
+    "square_": square,
+    "float_power_": float_power,
+    "sqrt_": sqrt,
+    "rsqrt_": rsqrt,
+    "__ipow__": pow,
+}

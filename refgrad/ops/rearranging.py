@@ -1,0 +1,305 @@
+"""Copies with elements in other places: flip, roll, triangles, diagonals, repeats, rotations, padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from refgrad import dtypes
+from refgrad.ops.arguments import integer, integers, spelled_out, tensor_argument
+from refgrad.ops.names import TENSORS
+from refgrad.ops.record import Op
+from refgrad.ops.shape import expand, flatten, reshape, unsqueeze, view
+from refgrad.tensor import Tensor, check_dim
+
+__all__ = [
+    "constant_pad_nd",
+    "flip",
+    "fliplr",
+    "flipud",
+    "repeat_interleave",
+    "roll",
+    "rot90",
+    "tile",
+    "tril",
+    "triu",
+]
+
+# flip, roll, rot90
+
+_flip = Op(
+    "flip",
+    lambda xp, x, dims: xp.array(xp.flip(x, axis=dims) if dims else x, order="C", copy=True),
+    {"self": lambda F, g, dims: F.flip(g, dims=dims)},
+)
+_roll = Op(
+    "roll",
+    lambda xp, x, shifts, dims: xp.roll(x, shifts, axis=dims) if x.size else xp.array(x, copy=True),
+    {"self": lambda F, g, shifts, dims: F.roll(g, shifts=tuple([-n for n in shifts]), dims=dims)},
+)
+_rot90 = Op(
+    "rot90",
+    lambda xp, x, k, dims: xp.array(xp.rot90(x, k, dims), order="C", copy=True),
+    {"self": lambda F, g, k, dims: F.rot90(g, k=-k, dims=dims)},
+)
+
+
+def flip(input: Tensor, dims: Any) -> Tensor:
+    """A copy with the order along `dims` reversed."""
+    ndim = tensor_argument("flip", input).ndim
+    found = tuple([check_dim(d, ndim) for d in integers("flip", "dims", dims)])
+    if len(set(found)) != len(found):
+        twice = next(d for d in found if found.count(d) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+    return _flip(input, dims=found if ndim else ())
+
+
+def _flip_method(self: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """``x.flip(0, 1)`` or ``x.flip((0, 1))``; see `torch.flip`."""
+    return flip(self, spelled_out("flip", "dims", order if dims is None else (dims,)))
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """A copy with the columns in reversed order."""
+    if tensor_argument("fliplr", input).ndim < 2:
+        raise RuntimeError("Input must be >= 2-d.")
+    return flip(input, (1,))
+
+
+def flipud(input: Tensor) -> Tensor:
+    """A copy with the rows in reversed order."""
+    if tensor_argument("flipud", input).ndim < 1:
+        raise RuntimeError("Input must be >= 1-d.")
+    return flip(input, (0,))
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
+    """A copy with elements moved along `dims`, around the end; without `dims` in the flattened order."""
+    ndim = tensor_argument("roll", input).ndim
+    by = integers("roll", "shifts", shifts)
+    along = integers("roll", "dims", dims)
+    if len(by) != len(along) and not (len(by) == 1 and not along):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
+    if not along:
+        return reshape(_roll(flatten(input), shifts=by, dims=(0,)), input.shape)
+    if not ndim:
+        raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
+    return _roll(input, shifts=by, dims=tuple([check_dim(d, ndim) for d in along]))
+
+
+def _roll_method(self: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
+    return roll(self, shifts, dims)
+
+
+def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """A copy turned by `k` right angles in the plane of two dimensions, from the first to the second."""
+    ndim = tensor_argument("rot90", input).ndim
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if ndim < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {ndim}")
+    if dims[0] == dims[1]:
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
+    return _rot90(input, k=k % 4, dims=tuple([check_dim(d, ndim) for d in dims]))
+
+
+# Triangles
+
+
+def _triangle(name: str) -> Op:
+    return Op(
+        name,
+        lambda xp, x, diagonal: getattr(xp, name)(x, diagonal),
+        {"self": lambda F, g, diagonal: getattr(F, name)(g, diagonal=diagonal)},
+    )
+
+
+_tril, _triu = _triangle("tril"), _triangle("triu")
+
+
+def _cut(op: Op, input: Tensor, diagonal: int) -> Tensor:
+    if tensor_argument(op.name, input).ndim < 2:
+        raise RuntimeError(f"{op.name}: input tensor must have at least 2 dimensions")
+    return op(input, diagonal=integer(op.name, "diagonal", diagonal))
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The matrices with zeros above a diagonal, counted upwards from the main one."""
+    return _cut(_tril, input, diagonal)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The matrices with zeros below a diagonal, counted upwards from the main one."""
+    return _cut(_triu, input, diagonal)
+
+
+# Repeats
+
+
+def _repeat_self(F: Any, g: Any, self_shape: Any, repeats: tuple[int, ...]) -> Any:
+    lead = len(repeats) - len(self_shape)
+    sizes = (1,) * lead + tuple(self_shape)
+    apart = [n for pair in zip(repeats, sizes, strict=True) for n in pair]
+    copies = F.reshape(g, shape=tuple(apart))
+    return F.reshape(F.sum(copies, dim=tuple(range(0, len(apart), 2)), keepdim=False), shape=self_shape)
+
+
+_repeat = Op(
+    "repeat", lambda xp, x, repeats: xp.tile(x, repeats) if repeats else xp.array(x, copy=True), {"self": _repeat_self}
+)
+
+
+def _repeated(input: Tensor, repeats: tuple[int, ...]) -> Tensor:
+    lead = len(repeats) - input.ndim
+    if lead < 0:
+        raise RuntimeError(
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+        )
+    for n, m in zip(repeats, (1,) * lead + input._data.shape, strict=True):
+        if n < 0:
+            sizes = [a * b for a, b in zip(repeats, (1,) * lead + input._data.shape, strict=True)]
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n * m}: {sizes}")
+    return _repeat(input, repeats=repeats)
+
+
+def repeat(self: Tensor, *sizes: Any, repeats: Any = None) -> Tensor:
+    """A copy repeated so many times along each dimension; further numbers add leading ones."""
+    return _repeated(self, spelled_out("repeat", "repeats", sizes if repeats is None else (repeats,)))
+
+
+def tile(input: Tensor, dims: Any) -> Tensor:
+    """`repeat`, where missing leading numbers count as one."""
+    times = integers("tile", "dims", dims)
+    return _repeated(tensor_argument("tile", input), (1,) * (input.ndim - len(times)) + times)
+
+
+def _tile_method(self: Tensor, *times: Any, dims: Any = None) -> Tensor:
+    """``x.tile(2, 2)`` or ``x.tile((2, 2))``; see `torch.tile`."""
+    return tile(self, spelled_out("tile", "dims", times if dims is None else (dims,)))
+
+
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
+    """Each element along `dim` so many times in a row: the same number for all, or a tensor of them.
+
+    Without `dim` over the flattened input. A tensor of numbers alone gives the places repeated.
+    """
+    if repeats is None:
+        return _places_repeated(tensor_argument("repeat_interleave", input))
+    if dim is None:
+        input, dim = flatten(input), 0
+    dim = check_dim(dim, input.ndim)
+    if not input.ndim:
+        input = reshape(input, (1,))
+    size = input._data.shape[dim]
+    if isinstance(repeats, Tensor):
+        if repeats.ndim and repeats.numel() not in (1, size):
+            raise RuntimeError(
+                "repeats must have the same size as input along dim, but got repeats.size(0) = "
+                f"{repeats.numel()} and input.size({dim}) = {size}"
+            )
+        places = _places_repeated(expand(reshape(repeats, (-1,)), size))
+        return TENSORS.index_select(input, dim=dim, index=places)
+    times = integer("repeat_interleave", "repeats", repeats)
+    if times < 0:
+        raise RuntimeError("Repeats must be non-negative")
+    if output_size not in (None, size * times):
+        raise RuntimeError(
+            f"repeat_interleave: Invalid output_size, expected {size * times} but got {output_size}"
+        )
+    shape = input._data.shape
+    stretched = expand(unsqueeze(input, dim + 1), (*shape[: dim + 1], times, *shape[dim + 1 :]))
+    return view(TENSORS.contiguous(stretched), (*shape[:dim], size * times, *shape[dim + 1 :]))
+
+
+_repeated_places = Op("repeated_places", lambda xp, repeats: xp.repeat(xp.arange(repeats.size), repeats.tolist()))
+
+
+def _places_repeated(repeats: Tensor) -> Tensor:
+    if repeats.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError("repeats has to be Long or Int tensor")
+    if any(n < 0 for n in repeats.tolist()):
+        raise RuntimeError("repeats can not be negative")
+    return _repeated_places(repeats)
+
+
+# Padding with a constant
+
+
+def _pad_kernel(xp: Any, x: Any, pad: tuple[int, ...], value: float) -> Any:
+    """`pad` holds what to add before and after each dimension, the last one first; negative crops."""
+    if not pad:
+        return xp.array(x, copy=True)
+    widths = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    kept = tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape, strict=True)])
+    grown = [(max(a, 0), max(b, 0)) for a, b in widths]
+    return xp.pad(x[kept], grown, mode="constant", constant_values=xp.asarray(value).astype(x.dtype).item())
+
+
+_constant_pad = Op(
+    "constant_pad_nd",
+    _pad_kernel,
+    {"self": lambda F, g, pad: F.constant_pad_nd(g, pad=tuple([-n for n in pad]), value=0.0)},
+)
+
+
+def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
+    """`input` with `value` around it: `pad` says how much before and after, the last dimension first.
+
+    Negative numbers crop.
+    """
+    shape = tensor_argument("constant_pad_nd", input)._data.shape
+    widths = integers("constant_pad_nd", "pad", pad)
+    if len(widths) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(widths)}")
+    if len(widths) > 2 * len(shape):
+        raise RuntimeError(
+            "Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
+            f"{len(widths)} while the input has {len(shape)} dimensions."
+        )
+    for k, n in enumerate(reversed(shape[len(shape) - len(widths) // 2 :])):
+        a, b = widths[2 * k : 2 * k + 2]
+        if n + min(a, 0) + min(b, 0) < 0 or n + a + b < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
+    if input.dtype.category < dtypes.FLOATING and value != value:
+        raise RuntimeError("value cannot be converted to type int64_t without overflow")
+    return _constant_pad(input, pad=widths, value=value)
+
+
+_constant_pad.public = constant_pad_nd
+
+
+def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
+    """`constant_pad_nd`; other modes are not available."""
+    ndim = tensor_argument("pad", input).ndim
+    widths = integers("pad", "pad", pad)
+    if len(widths) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(widths) > 2 * ndim:
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got padding "
+            f"length {len(widths)} and input of dimension {ndim}"
+        )
+    if mode != "constant":
+        if mode in ("reflect", "replicate", "circular"):
+            raise NotImplementedError(f"padding mode {mode} is not available: use mode='constant', or index")
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    return constant_pad_nd(input, widths, 0 if value is None else value)
+
+
+FUNCTIONAL = (pad,)
+METHODS = {
+    "flip": _flip_method,
+    "fliplr": fliplr,
+    "flipud": flipud,
+    "repeat": repeat,
+    "repeat_interleave": repeat_interleave,
+    "roll": _roll_method,
+    "rot90": rot90,
+    "tile": _tile_method,
+    "tril": tril,
+    "triu": triu,
+}
+INPLACE = {"tril_": tril, "triu_": triu}

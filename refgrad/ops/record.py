@@ -1,0 +1,439 @@
+"""One record per op, and how a call of an op is computed and recorded.
+
+An `Op` holds the forward kernel and the derivative formulas. A formula takes the namespace to
+compute in (the very same ops, on arrays or on tensors), the gradient of the output, and then
+what it asks for by the names of its parameters; exactly that is saved:
+
+    result      the output (`results`: all of them, for several outputs)
+    result1     the second output
+    <input>     an input, by its name in `inputs`; `<input>_shape`, `<input>_dtype` save no data
+    tensors     all inputs of an op that takes a sequence (`shapes`, `dtypes` save no data)
+    <param>     a parameter of the call
+
+Formulas run on arrays in a plain backward, and on tensors under `create_graph`: each derivative
+is written once and can be differentiated again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from operator import itemgetter
+from typing import Any, ClassVar
+
+import numpy as np
+
+from refgrad import dtypes
+from refgrad.devices import MODULES, NUMPY, Array, Kernel
+from refgrad.dtypes import FROM_NUMPY, dtype
+from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
+from refgrad.modes import state
+from refgrad.tensor import Tensor, result_type
+
+Formula = Callable[..., Any]
+OPS: dict[str, Op] = {}
+_new = object.__new__
+
+
+# How a formula's parameter is found among (inputs, params, outputs) of a call. Tensors are
+# marked, since their versions are checked.
+_SEQUENCE_SOURCES: dict[str, Callable[..., Any]] = {
+    "tensors": lambda inputs, params, outputs: inputs,
+    "shapes": lambda inputs, params, outputs: tuple([t._data.shape for t in inputs]),
+    "dtypes": lambda inputs, params, outputs: tuple([t.dtype for t in inputs]),
+    "result": lambda inputs, params, outputs: outputs[0].detach(),
+    "result1": lambda inputs, params, outputs: outputs[1].detach(),
+    "results": lambda inputs, params, outputs: tuple([t.detach() for t in outputs]),
+}
+
+
+def _source(op: Op, name: str) -> Callable[..., Any]:
+    if name in op.inputs:
+        k = op.inputs.index(name)
+        return lambda inputs, params, outputs: inputs[k]
+    if name in _SEQUENCE_SOURCES:
+        return _SEQUENCE_SOURCES[name]
+    stem, _, what = name.rpartition("_")
+    if what in ("shape", "dtype") and stem in op.inputs:
+        k = op.inputs.index(stem)
+        if what == "shape":
+            return lambda inputs, params, outputs: inputs[k]._data.shape
+        return lambda inputs, params, outputs: inputs[k].dtype
+    return lambda inputs, params, outputs: params[name]
+
+
+def _version(value: Any) -> Any:
+    """The version of a saved tensor (a tuple for several); None for anything else."""
+    if isinstance(value, Tensor):
+        return value._counter[0]
+    if type(value) is tuple and value and isinstance(value[0], Tensor):
+        return tuple([t._counter[0] for t in value])
+    return None
+
+
+class Plan:
+    """What one op saves and computes, for one choice of inputs that require grad.
+
+    `sources` collects the saved values in order; `formulas` holds for each wanted gradient the
+    number of the edge, the formula, and how to pick its arguments from the saved values.
+    """
+
+    __slots__ = ("formulas", "inputs", "joint", "names", "only_inputs", "results", "sources")
+
+    def __init__(self, op: Op, mask: int) -> None:
+        chosen: list[tuple[int, Formula]]
+        self.joint = callable(op.vjp)
+        if callable(op.vjp):
+            chosen = [(-1, op.vjp)]
+        else:
+            chosen = [
+                (edge, op.vjp[op.inputs[k]]) for edge, k in enumerate(op.connected) if mask >> k & 1
+            ]
+        wanted = [tuple(inspect.signature(f).parameters)[2:] for _, f in chosen]
+        self.names = tuple(dict.fromkeys(name for names in wanted for name in names))
+        self.sources = tuple(_source(op, name) for name in self.names)
+        self.results = tuple(k for k, name in enumerate(self.names) if name in ("result", "results"))
+        self.inputs = tuple(op.inputs.index(name) for name in self.names if name in op.inputs)
+        self.only_inputs = len(self.inputs) == len(self.names)
+        self.formulas = tuple((k, f, self._picker(names)) for (k, f), names in zip(chosen, wanted, strict=True))
+
+    def _picker(self, names: tuple[str, ...]) -> Callable[[list[Any]], Any] | None:
+        if names == self.names:
+            return None
+        where = [self.names.index(name) for name in names]
+        if len(where) > 1:
+            return itemgetter(*where)
+        if where:
+            only = where[0]
+            return lambda values: (values[only],)
+        return lambda values: ()
+
+
+class OpNode(Node):
+    """A recorded call of an op. A subclass for each node name, as torch has (`MulBackward0`)."""
+
+    __slots__ = ("compute", "plan", "saved", "versions")
+    op: ClassVar[Op]
+
+    plan: Plan
+    saved: tuple[Any, ...] | None  # what the formulas need; None once freed
+    versions: tuple[Any, ...]  # of what is saved; None for what is not a tensor
+    compute: dtype | None  # the dtype computed in, where inputs were promoted
+
+    def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
+        plan = self.plan
+        if self.saved:
+            values = self._arrays() if raw else self._tensors()
+            if self.compute is not None:
+                values = self._promoted(values, names)
+        elif self.saved is None:
+            raise RuntimeError(FREED)
+        else:
+            values = []
+        if plan.joint:
+            return plan.formulas[0][1](names, gradient, *values)
+        edges = self.next_functions
+        if len(edges) == 1:
+            return (plan.formulas[0][1](names, gradient, *values),)
+        out: list[Any] = [None] * len(edges)
+        for number, formula, pick in plan.formulas:
+            if needed is None or needed[number]:
+                out[number] = formula(names, gradient, *(values if pick is None else pick(values)))
+        return out
+
+    def _arrays(self) -> list[Any]:
+        """The saved values with arrays for tensors; RuntimeError if one was modified since."""
+        values = []
+        for value, version in zip(self.saved, self.versions):  # type: ignore[arg-type]
+            if version is None:
+                values.append(value)
+            elif type(version) is tuple:
+                for t, v in zip(value, version, strict=True):
+                    if t._counter[0] != v:
+                        raise modified_in_place(t, v, self._producer(t))
+                values.append([t._data for t in value])
+            elif value._counter[0] == version:
+                values.append(value._data)
+            else:
+                raise modified_in_place(value, version, self._producer(value))
+        return values
+
+    def _tensors(self) -> list[Any]:
+        """The saved values with tensors in their place in the graph, to be differentiated again."""
+        self._arrays()  # checks the versions
+        values = list(self.saved)  # type: ignore[arg-type]
+        for k in self.plan.results:
+            value = values[k]
+            if type(value) is tuple:
+                values[k] = [self._output(t, number) for number, t in enumerate(value)]
+            else:
+                values[k] = self._output(value, 0)
+        return values
+
+    def _output(self, saved: Tensor, number: int) -> Tensor:
+        """A saved output back in its place: it was saved without history, which would be a cycle."""
+        t = saved.detach()
+        if t._data.dtype.kind in "fc":
+            t._edge = (self, number)
+            t._rg = True
+        return t
+
+    def _producer(self, saved: Tensor) -> str | None:
+        """How torch's error names the op that made a saved tensor; None for a leaf."""
+        assert self.saved is not None
+        for k in self.plan.results:
+            outputs = self.saved[k] if type(self.saved[k]) is tuple else (self.saved[k],)
+            for number, t in enumerate(outputs):
+                if t is saved:
+                    return f"output {number} of {self.name()}"
+        if saved._edge is None or saved._edge[0] is None:
+            return None
+        return f"output {saved._edge[1]} of {saved._edge[0].name()}"
+
+    def _promoted(self, values: list[Any], names: Any) -> list[Any]:
+        """Saved operands in the dtype of the computation, as they entered it."""
+        for k, name in enumerate(self.plan.names):
+            if name in self.op.promoted and self.versions[k] is not None:
+                values[k] = names.cast(values[k], self.compute)
+        return values
+
+    def release(self) -> None:
+        for version in self.versions:
+            if version is not None:
+                self.saved = None
+                return
+
+
+class _Kernels(dict[type, Kernel]):
+    """The kernel of an op for each type of array, bound when first asked for."""
+
+    def __init__(self, forward: Kernel | str) -> None:
+        self.forward = forward
+
+    def __missing__(self, array: type) -> Kernel:
+        module = MODULES.get(array)
+        if module is None:
+            raise TypeError(f"no array module serves {array.__name__}; expected a tensor on cpu or cuda")
+        if isinstance(self.forward, str):
+            kernel = module.guard(getattr(module, self.forward))
+        else:
+            kernel = module.bind(self.forward)
+        self[array] = kernel
+        return kernel
+
+
+class _Plans(dict[int, Plan]):
+    def __init__(self, op: Op) -> None:
+        self.op = op
+
+    def __missing__(self, mask: int) -> Plan:
+        plan = self[mask] = Plan(self.op, mask)
+        return plan
+
+
+class _NodeClasses(dict[str, type[OpNode]]):
+    def __init__(self, op: Op) -> None:
+        self.op = op
+
+    def __missing__(self, name: str) -> type[OpNode]:
+        short = name.rpartition("::")[2]
+        made = self[name] = type(short, (OpNode,), {"__slots__": (), "op": self.op, "label": name})
+        return made
+
+
+class Op:
+    """The record of an op.
+
+    `forward(xp, *arrays, **params)` computes an array, or a tuple of arrays where `several` is
+    true; a string names an elementwise function of the array package. `vjp` maps an input to its
+    formula, or is one formula that gives the gradients of all inputs at once; None marks an op
+    that is not differentiable. Inputs without a formula (masks, indices) have no edge, as in torch.
+    `node` is torch's node name, or a function of (inputs, params). `promote` is None, "same" (torch's
+    type promotion over `promoted` inputs) or "float" (likewise, and integers become the default
+    float); `scalars` names parameters that take part in it. `check` sees the operands of every call
+    that is not plain floats of one dtype, and raises for bad ones. `view` marks outputs that look
+    into the first input. `sequence` marks an op whose inputs are a sequence of tensors.
+    `differentiable` numbers the outputs that have gradients, where not all have.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Kernel | str,
+        vjp: Mapping[str, Formula] | Formula | None = None,
+        *,
+        inputs: tuple[str, ...] = ("self",),
+        node: str | Callable[[Any, Any], str] | None = None,
+        promote: str | None = None,
+        promoted: tuple[str, ...] | None = None,
+        scalars: tuple[str, ...] = (),
+        check: Callable[..., None] | None = None,
+        several: bool = False,
+        view: bool = False,
+        sequence: bool = False,
+        differentiable: tuple[int, ...] | None = None,
+    ) -> None:
+        if name in OPS:
+            raise ValueError(f"op {name!r} has a record already")
+        self.name = name
+        self.vjp = vjp
+        self.inputs = inputs
+        formulas = vjp if isinstance(vjp, Mapping) else ()
+        self.connected = tuple([k for k, n in enumerate(inputs) if n in formulas])  # these have edges
+        self.wanting = -1 if callable(vjp) else sum(1 << k for k in self.connected)
+        self.promote = promote
+        self.promoted = (promoted or inputs) if promote else ()
+        self.scalars = scalars
+        self.check = check
+        self.several = several
+        self.view = view
+        self.sequence = sequence
+        self.differentiable = differentiable
+        camel = "".join(part.capitalize() for part in name.split("_"))
+        self.node = node or f"{camel}Backward0"
+        self.node_classes = _NodeClasses(self)
+        self.kernels = _Kernels(forward)
+        self.plans = _Plans(self)
+        self.public: Callable[..., Any] = self
+        OPS[name] = self
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def node_class(self, inputs: Any, params: Any) -> type[OpNode]:
+        name = self.node
+        return self.node_classes[name if isinstance(name, str) else name(inputs, params)]
+
+    def compute(self, inputs: tuple[Any, ...], params: Mapping[str, Any]) -> tuple[Any, dtype | None]:
+        """The kernel's result, and the dtype computed in where inputs were promoted."""
+        arrays = [t._data if isinstance(t, Tensor) else t for t in inputs]
+        if not any(type(a) in MODULES for a in arrays):
+            given = type(inputs[0]).__name__ if inputs else "nothing"
+            raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {given}")
+        if self.check is not None:
+            self.check(*inputs, **params)
+        promoted = None
+        if self.promote is not None:
+            chosen = [k for k, name in enumerate(self.inputs) if name in self.promoted]
+            common = result_type(*[inputs[k] for k in chosen], *[params[name] for name in self.scalars])
+            if self.promote == "float" and common.category < dtypes.FLOATING:
+                common = dtypes.get_default_dtype()
+            for k in chosen:
+                a = arrays[k]
+                if type(a) not in MODULES:
+                    arrays[k] = _number(a, common)
+                elif a.dtype is not common.numpy:
+                    arrays[k] = a.astype(common.numpy)
+                    promoted = common
+        kernel = self.kernels[next(type(a) for a in arrays if type(a) in MODULES)]
+        if self.sequence:
+            return state.run(kernel, arrays, **params), promoted
+        try:
+            return state.run(kernel, *arrays, **params), promoted
+        except ValueError:
+            if len(arrays) > 1:
+                raise broadcast_error(*arrays) from None
+            raise
+        except OverflowError:  # a Python number that an integer dtype cannot hold
+            held = FROM_NUMPY[next(a for a in arrays if type(a) in MODULES).dtype].name
+            raise RuntimeError(f"value cannot be converted to type {held}_t without overflow") from None
+
+    def __call__(self, *inputs: Any, **params: Any) -> Any:
+        """Compute, and record when an input requires grad and the mode is on."""
+        if self.sequence:
+            inputs = tuple(inputs[0])
+        if len(MODULES) > 1:
+            inputs = _on_one_device(inputs)
+        made, promoted = self.compute(inputs, params)
+        base = next((t for t in inputs if isinstance(t, Tensor)), None) if self.view else None
+        outputs = [_output(a, base) for a in (made if self.several else (made,))]
+        if self.vjp is not None and state.grad_enabled:
+            mask = 0
+            for k, t in enumerate(inputs):
+                if isinstance(t, Tensor) and t._rg:
+                    mask |= 1 << k
+            mask &= self.wanting
+            if mask:
+                self.record(mask, inputs, params, outputs, promoted)
+        elif base is not None and base._rg:
+            for t in outputs:
+                t._rg = True  # a view made without recording still knows that its base has gradients
+        return tuple(outputs) if self.several else outputs[0]
+
+    def record(
+        self, mask: int, inputs: Any, params: Any, outputs: list[Tensor], promoted: dtype | None
+    ) -> None:
+        """Make the node of a call and hang the outputs on it."""
+        marked = [
+            (k, t)
+            for k, t in enumerate(outputs)
+            if (self.differentiable is None or k in self.differentiable) and t._data.dtype.kind in "fc"
+        ]
+        if not marked:
+            return
+        plan = self.plans[0 if callable(self.vjp) else mask]
+        node = _new(self.node_class(inputs, params))
+        sources = inputs if callable(self.vjp) else [inputs[k] for k in self.connected]
+        node.next_functions = tuple(
+            [t._edge or t._gradient_edge() if isinstance(t, Tensor) else NO_EDGE for t in sources]
+        )
+        node.plan = plan
+        node.saved = tuple([source(inputs, params, outputs) for source in plan.sources])
+        node.versions = tuple([_version(value) for value in node.saved])
+        node.compute = promoted
+        node.hooks = None
+        node.sequence = next_sequence()
+        node.meta = tuple([(t._data.shape, t._data.dtype) for t in outputs])
+        for k, t in marked:
+            t._edge = (node, k)
+            t._rg = True
+
+
+def _output(made: Any, base: Tensor | None) -> Tensor:
+    """A result as a tensor: NumPy gives scalars for 0-dim results. A view shares its base's counter."""
+    t = _new(Tensor)
+    t._data = made if type(made) in MODULES else NUMPY.asarray(made)
+    if base is None:
+        t._counter = [0]
+    else:
+        t._counter = base._counter
+        t._base = base if base._base is None else base._base
+        t._base._viewed = True
+    return t
+
+
+def _on_one_device(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The operands with 0-dim CPU tensors brought to the GPU where others are; nothing else mixes."""
+    tensors = [t for t in inputs if isinstance(t, Tensor)]
+    if len({type(t._data) for t in tensors}) < 2:
+        return inputs
+    where = next(t.device for t in tensors if t.is_cuda)
+    for t in tensors:
+        if t._data.ndim and not t.is_cuda:
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, "
+                f"{where} and {t.device}!"
+            )
+    move = OPS["move"].public
+    return tuple([move(t, where=where) if isinstance(t, Tensor) else t for t in inputs])
+
+
+def broadcast_error(*arrays: Array) -> Exception:
+    """torch's error for shapes that do not broadcast; the error under way if they do."""
+    shapes = [a.shape for a in arrays if hasattr(a, "shape")]
+    for a, b in zip(shapes, shapes[1:], strict=False):
+        for k in range(1, min(len(a), len(b)) + 1):
+            if a[-k] != b[-k] and 1 not in (a[-k], b[-k]):
+                return RuntimeError(
+                    f"The size of tensor a ({a[-k]}) must match the size of tensor b ({b[-k]}) at "
+                    f"non-singleton dimension {max(len(a), len(b)) - k}"
+                )
+    return RuntimeError(str(sys.exception()))
+
+
+def _number(value: Any, common: dtype) -> Any:
+    """A Python number as an operand of `common`: integers wrap around, as in torch."""
+    if common.category == dtypes.INTEGRAL and value is not None:
+        return np.asarray(value, np.int64).astype(common.numpy)[()]
+    return value.item() if isinstance(value, np.generic) else value

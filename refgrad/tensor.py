@@ -1,0 +1,567 @@
+"""The Tensor: an array, its place in the graph, and its state.
+
+Operators and methods that compute are attached by `refgrad.ops`; this file holds state only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from refgrad import dtypes
+from refgrad.devices import CPU, MODULES, Array, as_device, device
+from refgrad.dtypes import FROM_NUMPY, dtype
+from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, Node
+from refgrad.modes import state
+
+_new = object.__new__
+
+
+class Size(tuple[int, ...]):
+    """A shape; prints as ``torch.Size([2, 3])``."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements."""
+        n = 1
+        for d in self:
+            n *= d
+        return n
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    __str__ = __repr__
+
+    def __add__(self, other: Any) -> Any:
+        return Size(tuple.__add__(self, other))
+
+    def __getitem__(self, key: Any) -> Any:
+        found = tuple.__getitem__(self, key)
+        return Size(found) if isinstance(key, slice) else found
+
+
+_next_hook = itertools.count().__next__
+
+
+class RemovableHandle:
+    """What registering a hook returns; `remove()` may be called any number of times."""
+
+    def __init__(self, hooks: _HookDict) -> None:
+        self.hooks = weakref.ref(hooks)
+        self.id = _next_hook()
+
+    def remove(self) -> None:
+        hooks = self.hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
+
+
+class _HookDict(dict[int, Any]):
+    """A dict that can be referred to weakly."""
+
+
+def wrap(data: Array) -> Tensor:
+    """A tensor that owns `data` and has no history."""
+    t = _new(Tensor)
+    t._data = data
+    t._counter = [0]
+    return t
+
+
+class Tensor:
+    """An n-dimensional array that records what is computed from it.
+
+    Instances get only `_data` and `_counter` when made; everything else has a class-level
+    default, so that results of operations stay cheap.
+    """
+
+    _data: Array
+    _counter: list[int]  # counts writes; views and detached tensors share one
+    _edge: Edge | None = None  # (grad_fn, output number) of a computed tensor
+    _rg = False
+    _grad: Tensor | None = None
+    _base: Tensor | None = None  # the tensor that a view looks into
+    _viewed = False  # whether a recorded view of it exists
+    _accumulate: Any = None  # weak reference to the AccumulateGrad node of a leaf
+    _hooks: _HookDict | None = None  # hooks of a leaf
+    _retains = False
+
+    __array_priority__ = 1000
+    __hash__ = object.__hash__
+
+    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
+        """torch's legacy constructor: sizes, or data, as default-dtype tensor."""
+        if len(args) == 1 and isinstance(args[0], Tensor):
+            t = _new(cls)
+            t._data = args[0]._data
+            t._counter = args[0]._counter
+            return t
+        if args and all(isinstance(a, int) for a in args):
+            data = np.zeros(args, dtypes.get_default_dtype().numpy)
+        elif len(args) > 1:
+            raise TypeError(f"new(): expected sizes as ints or one sequence of data, but got {args!r}")
+        else:
+            data = np.array(args[0] if args else [], dtype=dtypes.get_default_dtype().numpy)
+        t = _new(cls)
+        where = as_device(device)
+        from refgrad.devices import module_for
+
+        t._data = module_for(where).from_host(data, where)
+        t._counter = [0]
+        return t
+
+    # Description
+
+    @property
+    def shape(self) -> Size:
+        return Size(self._data.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one dimension."""
+        if dim is None:
+            return Size(self._data.shape)
+        return self._data.shape[check_dim(dim, self._data.ndim)]
+
+    @property
+    def ndim(self) -> int:
+        return int(self._data.ndim)
+
+    def dim(self) -> int:
+        return int(self._data.ndim)
+
+    def numel(self) -> int:
+        return int(self._data.size)
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtype:
+        return FROM_NUMPY[self._data.dtype]
+
+    @property
+    def device(self) -> device:
+        return MODULES[type(self._data)].device_of(self._data)
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def layout(self) -> str:
+        return "torch.strided"
+
+    @property
+    def itemsize(self) -> int:
+        return int(self._data.itemsize)
+
+    def element_size(self) -> int:
+        return int(self._data.itemsize)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._data.nbytes)
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps between elements, counted in elements, as torch counts them."""
+        data = self._data
+        if data.size:
+            strides = tuple([s // data.itemsize for s in data.strides])
+        else:  # NumPy and torch fill in different strides where there is nothing to step over
+            steps = [1]
+            for n in data.shape[:0:-1]:
+                steps.append(steps[-1] * max(n, 1))
+            strides = tuple(steps[::-1][: data.ndim])
+        return strides if dim is None else strides[check_dim(dim, self._data.ndim)]
+
+    def is_contiguous(self) -> bool:
+        return bool(self._data.flags.c_contiguous)
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        return self.dtype.is_signed
+
+    def __len__(self) -> int:
+        if not self._data.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return int(self._data.shape[0])
+
+    def __repr__(self, *, tensor_contents: None = None) -> str:
+        from refgrad.printing import format_tensor
+
+        grad_fn = self.grad_fn
+        return format_tensor(
+            MODULES[type(self._data)].to_host(self._data),
+            self.dtype.name,
+            default_dtype_name=dtypes.get_default_dtype().name,
+            device=str(self.device),
+            requires_grad=self._rg,
+            grad_fn_name=type(grad_fn).__name__ if grad_fn is not None else None,
+        )
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        if not self._data.ndim and type(self) is Tensor:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    # Values
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self._data.size != 1:
+            raise RuntimeError(
+                f"a Tensor with {self._data.size} elements cannot be converted to Scalar"
+            )
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        return self._data.tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array that shares memory with this tensor.
+
+        Raises RuntimeError for a tensor that requires grad and TypeError for one on a GPU,
+        unless `force` is true.
+        """
+        if not force:
+            if self._rg:
+                raise RuntimeError(
+                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                )
+            if type(self._data) is not np.ndarray:
+                raise TypeError(
+                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to "
+                    "copy the tensor to host memory first."
+                )
+        return MODULES[type(self._data)].to_host(self._data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def __bool__(self) -> bool:
+        if self._data.size != 1:
+            if not self._data.size:
+                raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
+        return bool(self._data.item())
+
+    def _number(self, convert: Callable[[Any], Any]) -> Any:
+        value = self.item()
+        if isinstance(value, complex):
+            raise RuntimeError("value cannot be converted to type double without overflow")
+        return convert(value)
+
+    def __float__(self) -> float:
+        if self._rg:
+            warnings.warn(
+                "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+                "Consider using tensor.detach() first.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._number(float)
+
+    def __int__(self) -> int:
+        return self._number(int)
+
+    def __index__(self) -> int:
+        if self.dtype.category > dtypes.INTEGRAL or self._data.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._data.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    # The graph
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that computed this tensor; None for a leaf."""
+        return self._edge[0] if self._edge is not None else None
+
+    @property
+    def output_nr(self) -> int:
+        return self._edge[1] if self._edge is not None else 0
+
+    @property
+    def _version(self) -> int:
+        """How often the values were written in place."""
+        return self._counter[0]
+
+    @property
+    def is_leaf(self) -> bool:
+        return self._edge is None
+
+    @property
+    def requires_grad(self) -> bool:
+        return self._rg
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise RuntimeError("requires_grad must be a bool")
+        if self._edge is not None:
+            extra = "" if value else (
+                " If you want to use a computed variable in a subgraph that doesn't require "
+                "differentiation use var_no_grad = var.detach()."
+            )
+            if not value or not self._rg:
+                raise RuntimeError(f"you can only change requires_grad flags of leaf variables.{extra}")
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
+        if value and self.dtype.category < dtypes.FLOATING:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+        self._rg = value
+
+    @requires_grad.deleter
+    def requires_grad(self) -> None:
+        raise RuntimeError("requires_grad must be a bool")
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set whether operations on this leaf are recorded; returns the tensor itself."""
+        if self._edge is not None:
+            if not requires_grad:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a "
+                    "computed variable in a subgraph that doesn't require differentiation use "
+                    "var_no_grad = var.detach()."
+                )
+            return self
+        if requires_grad and self.dtype.category < dtypes.FLOATING:
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        self._rg = bool(requires_grad)
+        return self
+
+    def _gradient_edge(self) -> Edge:
+        """Where a gradient of this tensor goes: (node, output number), or no edge at all."""
+        if self._edge is not None:
+            return self._edge
+        if not self._rg:
+            return NO_EDGE
+        node = self._accumulate() if self._accumulate is not None else None
+        if node is None:
+            node = AccumulateGrad(self)
+            self._accumulate = weakref.ref(node)
+        return (node, 0)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """What backward accumulated here; None before."""
+        if self._edge is not None and not self._retains:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. "
+                "If you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor "
+                "instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            self._check_grad(value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def _check_grad(self, value: Any) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+            )
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value._data.dtype != self._data.dtype:
+            found, wanted = (_type_name(t._data.dtype) for t in (value, self))
+            raise RuntimeError(
+                f"attempting to assign a gradient with dtype '{found.lower()}' to a tensor with "
+                f"grad_dtype '{wanted}'. The gradient must match the tensor's grad_dtype (defaults to the "
+                "tensor's dtype)."
+            )
+        if value.device != self.device:
+            raise RuntimeError(
+                f"attempting to assign a gradient located on device '{value.device}' to a tensor located on "
+                f"device '{self.device}'. Please ensure that the gradient and the tensor are on the same device"
+            )
+        if value._data.shape != self._data.shape:
+            raise RuntimeError(
+                f"attempting to assign a gradient of size '{list(value._data.shape)}' to a tensor of size "
+                f"'{list(self._data.shape)}'. Please ensure that the gradient and the tensor are the same size"
+            )
+
+    def retain_grad(self) -> None:
+        """Keep `.grad` of a computed tensor too; does nothing for a leaf."""
+        if not self._rg:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if self._edge is None or self._retains:
+            return
+        node, number = self._edge
+        assert node is not None
+        node.ensure_hooks().retained[number] = weakref.ref(self)
+        self._retains = True
+
+    @property
+    def retains_grad(self) -> bool:
+        return self._retains
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook(gradient)` whenever the gradient of this tensor is complete.
+
+        A tensor that it returns replaces the gradient. RuntimeError when no gradient is required.
+        """
+        if not self._rg:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._edge is None:
+            if self._hooks is None:
+                self._hooks = _HookDict()
+            hooks = self._hooks
+        else:
+            node, number = self._edge
+            assert node is not None
+            hooks = node.ensure_hooks().tensor_hooks.setdefault(number, _HookDict())
+        handle = RemovableHandle(hooks)
+        hooks[handle.id] = hook
+        return handle
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Accumulate the gradient of this tensor into the leaves; see `autograd.backward`."""
+        from refgrad.autograd import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    # Same data, other state
+
+    def _alias(self) -> Tensor:
+        t = _new(Tensor)
+        t._data = self._data
+        return t
+
+    def detach(self) -> Tensor:
+        """The same data without history; writes through either are noticed by the other."""
+        t = self._alias()
+        t._counter = self._counter
+        return t
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor itself off its history."""
+        if self._base is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._edge = None
+        self._rg = False
+        self._retains = False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same data without history, in which writes go unnoticed."""
+        t = self._alias()
+        t._counter = [0]
+        return t
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._rg and value.dtype.category < dtypes.FLOATING:
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex dtype"
+            )
+        self._data = value._data
+
+    @data.deleter
+    def data(self) -> None:
+        raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
+
+    def _is_view(self) -> bool:
+        return self._base is not None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if self._edge is not None:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
+                "the moment.  If you were attempting to deepcopy a module, this may be because of a "
+                "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
+            )
+        t = _new(type(self))
+        memo[id(self)] = t
+        t._data = self._data.copy()
+        t._counter = [0]
+        t._rg = self._rg
+        if self._grad is not None:
+            t._grad = self._grad.__deepcopy__(memo)
+        return t
+
+
+def _type_name(d: Any) -> str:
+    return dtypes.SCALAR_TYPE[FROM_NUMPY[d].name]
+
+
+def check_dim(dim: int, ndim: int) -> int:
+    """`dim` counted from the front; IndexError when out of range, as torch words it."""
+    size = ndim or 1
+    if not -size <= dim < size:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-size}, {size - 1}], but got {dim})"
+        )
+    return dim % size
+
+
+def check_dims(dims: int | Iterable[int] | None, ndim: int) -> tuple[int, ...]:
+    """`dims` as distinct dimensions counted from the front; None and () mean all of them."""
+    if dims is None:
+        return tuple(range(ndim))
+    if isinstance(dims, int):
+        dims = (dims,)
+    found = tuple(check_dim(d, ndim) for d in dims)
+    if len(set(found)) != len(found):
+        twice = next(d for d in found if found.count(d) > 1)
+        raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+    return found or tuple(range(ndim))
+
+
+def result_type(*operands: Any) -> dtype:
+    """torch's result dtype of tensors and Python numbers: tensors with dimensions first."""
+    groups: list[dtype | None] = [None, None, None]
+    for x in operands:
+        if isinstance(x, Tensor):
+            d, rank = FROM_NUMPY[x._data.dtype], 0 if x._data.ndim else 1
+        elif x is None:
+            continue
+        else:
+            d, rank = dtypes.of_scalar(x), 2
+        before = groups[rank]
+        groups[rank] = d if before is None else dtypes.promote_types(before, d)
+    return dtypes.result_type_of(*groups)
+
+
+__all__ = ["CPU", "Size", "Tensor", "check_dim", "check_dims", "result_type", "state", "wrap"]

@@ -1,0 +1,1 @@
+"""Pages made from run documents. Nothing here runs an engine or imports torch."""

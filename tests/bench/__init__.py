@@ -1,0 +1,1 @@
+"""Benches, run by `make bench`: ratios inside one run, never a timed test."""
