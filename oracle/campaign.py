@@ -201,10 +201,11 @@ class Bucket:
     def explain(self, lead: Lead) -> int:
         """Takes the cases away that `lead` explains; returns how many programs that were."""
         first = self.simplest()
-        same = [case for case in self.cases if case is first or lead.general or case.ops >= lead.ops]
-        self.cases = [case for case in self.cases if case not in same]
+        same = {id(case) for case in self.cases if case is first or lead.general or case.ops >= lead.ops}
+        members = sum(case.members for case in self.cases if id(case) in same)
+        self.cases = [case for case in self.cases if id(case) not in same]
         self.known = (*self.known, lead.ops)
-        return sum(case.members for case in same)
+        return members
 
 
 def shrink(

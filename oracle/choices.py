@@ -1,15 +1,15 @@
 """Programs from bytes: everything the harness asks of Hypothesis, in one place.
 
-A program is drawn from bytes that a hash makes of (seed, shard, index), through Hypothesis's `fuzz_one_input`. So
-it depends on those three numbers and on the strategy: not on the programs before it, on a finding among them, on
-CI being set, on a clock, or on the modules that happen to be imported. A run of `@given` depends on all of these,
-and its first tenth is drawn from a narrower range.
+A program is drawn from bytes that a hash makes of (seed, shard, index), by Hypothesis's `fuzz_one_input`. So
+it depends on those three numbers and on the strategy: not on the programs before it, on a finding among them,
+on CI being set, on a clock, or on the modules that happen to be imported. A run of `@given` depends on all of
+these, and its first tenth is drawn from a narrower range.
 """
 
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import hypothesis
@@ -64,10 +64,10 @@ class Source:
 def simplify(
     strategy: SearchStrategy[Program], data: bytes, still_fails: Callable[[Program], bool], budget: int
 ) -> tuple[Program | None, int]:
-    """The simplest failing program among those that Hypothesis tries while it shrinks the one drawn from `data`.
+    """The simplest failing program that Hypothesis tries while it shrinks the one drawn from `data`.
 
-    Returns it with the number of programs tried, at most `budget`; None if the first does not fail. Raises what
-    `still_fails` raises, and Unsupported.
+    Returns it with the number of programs tried, at most `budget`; None if the first does not fail. Raises
+    what `still_fails` raises, and Unsupported.
     """
     best: Program | None = None
     calls = 0
@@ -92,15 +92,11 @@ def simplify(
             raise _Diverged
 
     with isolated():
-        try:
+        with suppress(_Diverged, _Stop):
             attempt.hypothesis.fuzz_one_input(data)  # type: ignore[attr-defined]
-        except (_Diverged, _Stop):
-            pass
         if best is not None:
-            try:
+            with suppress(_Diverged, _Stop):
                 attempt()
-            except (_Diverged, _Stop):
-                pass
     if error is not None:
         raise error
     return best, calls
@@ -127,8 +123,8 @@ def _settings(**changes: Any) -> settings:
 def isolated() -> Iterator[None]:
     """Keeps out of shrinking what would make it depend on anything but the program.
 
-    Hypothesis draws now and then a constant found in the source of imported modules, stops shrinking after five
-    minutes, and finds no stored failure under `pytest --hypothesis-seed`. Raises Unsupported where this
+    Hypothesis draws now and then a constant found in the source of imported modules, stops shrinking after
+    five minutes, and finds no stored failure under `pytest --hypothesis-seed`. Raises Unsupported where this
     Hypothesis has no such switch to turn.
     """
     nothing: Any = getattr(providers, "Constants", dict)()

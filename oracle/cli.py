@@ -9,12 +9,11 @@ from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import refgrad
 from oracle.findings import (
     SCHEMA,
-    Finding,
     FindingError,
     RunDocument,
     read_finding,
@@ -23,9 +22,6 @@ from oracle.findings import (
 )
 from oracle.progress import Progress
 from oracle.renderers import render
-
-if TYPE_CHECKING:
-    from oracle.campaign import Config
 
 NOTHING, FOUND, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -38,11 +34,16 @@ EXIT_CODES = """exit codes:
 """
 
 FUZZ_EXAMPLES = """examples:
-  refgrad fuzz                                   2,000 programs, refgrad against torch
-  refgrad fuzz --time 10m --jobs auto --report out   ten minutes on all CPUs; see out/index.html
-  refgrad fuzz --ops sin,mul,sum --examples 500  programs of these ops only
-  refgrad fuzz --plant NAME                      with a known defect in refgrad: must exit with 1
-  refgrad fuzz --subject torch                   torch against itself: shows what the harness adds
+  refgrad fuzz
+      2,000 programs, refgrad against torch
+  refgrad fuzz --time 10m --jobs auto --report out
+      ten minutes on all CPUs; the page is out/index.html
+  refgrad fuzz --ops sin,mul,sum --examples 500
+      programs of these ops only
+  refgrad fuzz --plant NAME
+      with a known defect in refgrad: must exit with 1
+  refgrad fuzz --subject torch
+      torch against itself: shows what the harness adds
 
 A run is repeated by its seed, whatever the number of jobs; the last line printed is the command that does so.
 
@@ -60,8 +61,6 @@ exit codes:
   2  the file is no finding
   3  the harness itself failed
 """
-
-SHOWN = 10  # findings printed in full
 
 
 class UsageError(ValueError):
@@ -201,6 +200,7 @@ def duration(text: str) -> float:
 def fuzz_command(given: argparse.Namespace) -> int:
     """Runs a campaign, writes what was asked for, prints the summary."""
     from oracle.campaign import Config, WorkerDied, run_campaign
+    from oracle.words import closing_words
 
     profile, ops = source(given)
     examples = 2000 if given.examples is None and given.time is None else given.examples
@@ -388,80 +388,6 @@ def write_report(folder: Path, document: RunDocument) -> None:
     data = document.to_json()
     write_json(folder / "run.json", data)
     render(data, folder)
-
-
-# Words
-
-
-def closing_words(document: RunDocument, config: "Config", report: Path | None) -> str:
-    """What a run prints in the end."""
-    facts = document.summary
-    ops, seconds = facts["ops"], facts["seconds"]
-    sides = [f"{name} {facts['versions'][name]}" for name in (config.subject, config.oracle)]
-    counts = [f"{sum(map(bool, ops.values()))} of {len(ops)} ops", f"{facts['statements']:,} statements"]
-    counts += [f"{facts['escalated']:,} held against error bounds"]
-    counts += [f"{number:,} {reason}" for reason, number in facts["discarded"].items()]
-    number = len(document.findings)
-    lines = [
-        f"{number or 'no'} finding{'' if number == 1 else 's'} in {facts['programs']:,} programs"
-        f" ({seconds:.1f} s, {facts['programs'] / seconds:,.0f} a second)"
-        f"{', interrupted' if facts['interrupted'] else ''}",
-        f"{sides[0]} against {sides[1]}, seed {config.seed}, profile {config.profile}"
-        f"{f', planted defect {config.plant}' if config.plant else ''}",
-        ", ".join(counts),
-    ]
-    for place, finding in enumerate(document.findings[:SHOWN], 1):
-        lines += ["", f"{place}. {headline(finding)}", *indented(story(finding))]
-        if report:
-            lines.append(f"    {report / 'findings' / finding.id}.json")
-    if number > SHOWN:
-        lines += ["", f"{number - SHOWN} more{' in the report' if report else '; --report DIR keeps them'}"]
-    if report:
-        lines += ["", f"report: {report}"]
-    return "\n".join([*lines, "", f"again: {command_line(config, facts['programs'])}"])
-
-
-def headline(finding: Finding) -> str:
-    """A finding in one line."""
-    before, after = finding.shrink.statements_before, finding.shrink.statements_after
-    programs = f"{finding.members:,} program{'' if finding.members == 1 else 's'}"
-    return f"{finding.kind} of {finding.op}, in {programs}; shrunk from {before} statements to {after}"
-
-
-def story(finding: Finding) -> str:
-    """The program of a finding and what differs."""
-    from oracle.compare import Divergence
-    from oracle.repro import describe
-
-    found = Divergence(
-        finding.kind,
-        finding.statement,
-        finding.tensor,
-        finding.what,
-        finding.op,
-        finding.message,
-        finding.subject.text,
-        finding.oracle.text,
-        finding.elements,
-    )
-    return describe(found, finding.program)
-
-
-def indented(text: str) -> list[str]:
-    """Lines under a headline."""
-    return [f"    {line}" for line in text.splitlines()]
-
-
-def command_line(config: "Config", programs: int) -> str:
-    """The command that runs the same programs again; not the clock but their number ends it."""
-    words = ["refgrad fuzz", f"--seed {config.seed}", f"--examples {config.examples or programs}"]
-    if config.ops is not None:
-        words.append(f"--ops {','.join(config.ops)}")
-    for name, usual in (("profile", "default"), ("subject", "refgrad"), ("oracle", "torch"), ("plant", None)):
-        value = getattr(config, name)
-        if value != usual:
-            words.append(f"--{name} {value}")
-    return " ".join(words)
 
 
 def plain(text: str) -> str:

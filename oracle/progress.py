@@ -1,5 +1,6 @@
 """The line that shows how far a run is, overwritten in place; nothing where nobody can see it."""
 
+import shutil
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -63,6 +64,7 @@ class Progress:
             self.width = 0
 
     def _draw(self, line: str) -> None:
+        line = line[: shutil.get_terminal_size().columns - 1]  # a line that wraps cannot be overwritten
         self.stream.write("\r" + line.ljust(self.width))
         self.stream.flush()
         self.width = len(line)

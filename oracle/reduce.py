@@ -8,15 +8,25 @@ there is no randomness and no clock.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from oracle.draft import Draft, Step, references_of, renumbered
+from oracle.draft import Draft, references_of
+from oracle.edits import (
+    bypasses,
+    drops,
+    dtypes,
+    flags,
+    in_float64,
+    literals_of,
+    params,
+    put,
+    references,
+    resized,
+    roots_of,
+    shapes,
+    values,
+)
 from oracle.program import (
     Backward,
     Call,
@@ -25,15 +35,12 @@ from oracle.program import (
     Literal,
     Program,
     ProgramError,
-    Statement,
     check,
     digest,
 )
 
 StandIns = Callable[[Program], Sequence[Leaf | None]]
 """For each tensor of a program a leaf with its value; None where there is none (a statement raised)."""
-
-FLOATS = ("float16", "float32", "float64")
 
 
 def reduce(
@@ -119,17 +126,17 @@ class _Search:
 
     def fit(self, program: Program) -> Program:
         """`program` with every cotangent in the shape and dtype of its root."""
-        if self.stand_ins is None or all(place[0] == "leaf" for place, _ in _literals(program)):
+        if self.stand_ins is None or all(place[0] == "leaf" for place, _ in literals_of(program)):
             return program
         leaves, fitted = self.stand_ins(program), program
-        for place, literal in _literals(program):
+        for place, literal in literals_of(program):
             if place[0] == "gradient":
-                root = leaves[_roots(program.statements[place[1]])[place[2]]]
+                root = leaves[roots_of(program.statements[place[1]])[place[2]]]
                 if root is not None and (root.value.shape, root.value.dtype) != (
                     literal.shape,
                     literal.dtype,
                 ):
-                    fitted = _put(fitted, place, resized(literal, root.value.shape, root.value.dtype))
+                    fitted = put(fitted, place, resized(literal, root.value.shape, root.value.dtype))
         return fitted
 
     def cuts(self, program: Program) -> Iterator[Program]:
@@ -144,131 +151,9 @@ class _Search:
                 yield cut.without_orphans_of(draft).program()
 
 
-# Edits: each yields candidates, the boldest first.
-
-
-def drops(program: Program) -> Iterator[Program]:
-    """Statements left out in ever shorter runs, the last ones first; then leaves."""
-    draft = Draft.of(program)
-    yield draft.only(draft.used()).program()
-    size = len(draft.steps)
-    while size:
-        for start in range(len(draft.steps) - size, -1, -size):
-            yield draft.without(*draft.steps[start : start + size]).program()
-        size //= 2
-    for name in draft.leaves:
-        yield draft.only(draft.leaves.keys() - {name}).program()
-
-
-def bypasses(program: Program) -> Iterator[Program]:
-    """Calls left out; what used their output uses one of their inputs instead."""
-    draft = Draft.of(program)
-    for step in reversed(draft.steps):
-        if isinstance(step.statement, Call):
-            for name in dict.fromkeys(step.statement.inputs):
-                yield draft.without(step).program(dict.fromkeys(step.outputs, name))
-
-
-def references(program: Program) -> Iterator[Program]:
-    """Fewer roots and fewer inputs of backward and grad."""
-    draft = Draft.of(program)
-    for i, step in enumerate(draft.steps):
-        if not isinstance(step.statement, (Backward, Grad)):
-            continue
-        used = dict.fromkeys(references_of(step.statement))
-        for gone in used:
-            new, kept = renumbered(step.statement, {name: name for name in used if name != gone}.get)
-            if new is not None:
-                outputs = step.outputs if kept is None else tuple(step.outputs[k] for k in kept)
-                steps = (*draft.steps[:i], Step(new, outputs), *draft.steps[i + 1 :])
-                yield Draft(draft.leaves, steps).program()
-
-
-def shapes(program: Program) -> Iterator[Program]:
-    """Smaller dimensions of all leaves at once (in parameters too) and of single leaves; fewer dimensions."""
-    sizes = sorted({size for leaf in program.leaves for size in leaf.value.shape}, reverse=True)
-    for old, new, everywhere in product(sizes, (1, 2), (True, False)):
-        if new < old:
-            base = _map_params(program, {old: new}) if everywhere else program
-            smaller = [[new if size == old else size for size in shape] for shape in _shapes(base)]
-            yield _with_shapes(base, smaller)
-    for axis in (0, -1):
-        yield _with_shapes(
-            program, [_drop(shape, axis % len(shape)) if shape else () for shape in _shapes(program)]
-        )
-    for i, leaf in enumerate(program.leaves):
-        shape = leaf.value.shape
-        candidates: list[Sequence[int]] = [()]
-        candidates += [_drop(shape, k) for k in range(len(shape))]
-        for k, new in product(range(len(shape)), (1, 2)):
-            if new < shape[k]:
-                candidates.append((*shape[:k], new, *shape[k + 1 :]))
-        for candidate in candidates:
-            yield _set_leaf(program, i, replace(leaf, value=resized(leaf.value, candidate)))
-
-
-def dtypes(program: Program) -> Iterator[Program]:
-    """float64 instead of other floats: everywhere, in parameters too, then leaf by leaf."""
-    yield _map_literals(_map_params(program, dict.fromkeys(FLOATS, "float64")), _float64)
-    yield _map_literals(program, _float64)
-    for i, leaf in enumerate(program.leaves):
-        yield _set_leaf(program, i, replace(leaf, value=_float64(leaf.value)))
-
-
-def flags(program: Program) -> Iterator[Program]:
-    """Plain layouts, no requires_grad, and the defaults of backward and grad."""
-    for i, leaf in enumerate(program.leaves):
-        yield _set_leaf(program, i, replace(leaf, layout="contiguous"))
-        yield _set_leaf(program, i, replace(leaf, requires_grad=False))
-    for i, statement in enumerate(program.statements):
-        changes: list[dict[str, Any]] = []
-        if isinstance(statement, (Backward, Grad)):
-            changes += [
-                {"create_graph": False, "retain_graph": None},
-                {"create_graph": False},
-                {"retain_graph": None},
-            ]
-            for k in range(len(statement.gradients)):
-                changes.append({"gradients": (*statement.gradients[:k], None, *statement.gradients[k + 1 :])})
-        if isinstance(statement, Backward):
-            changes.append({"inputs": None})
-        if isinstance(statement, Grad):
-            changes.append({"allow_unused": False})
-        for change in changes:
-            yield _set_statement(program, i, replace(statement, **change))
-
-
-def params(program: Program) -> Iterator[Program]:
-    """Inputs and parameters left out, or simpler parameters."""
-    for i, statement in enumerate(program.statements):
-        if not isinstance(statement, Call):
-            continue
-        for k in range(len(statement.inputs)):
-            yield _set_statement(program, i, replace(statement, inputs=_drop(statement.inputs, k)))
-        for name, value in statement.params.items():
-            rest = {other: item for other, item in statement.params.items() if other != name}
-            yield _set_statement(program, i, replace(statement, params=rest))
-            for simpler in _simpler(value):
-                changed = replace(statement, params={**statement.params, name: simpler})
-                yield _set_statement(program, i, changed)
-
-
-def values(program: Program) -> Iterator[Program]:
-    """Simple numbers: in all literals at once, in single literals, in single elements of small ones."""
-    for pattern in _PATTERNS:
-        yield _map_literals(program, partial(_patterned, pattern=pattern))
-    places = list(_literals(program))
-    for (place, literal), pattern in product(places, _PATTERNS):
-        yield _put(program, place, _patterned(literal, pattern))
-    for place, literal in places:
-        if len(literal.data) <= 16:
-            for k, pattern in product(range(len(literal.data)), _PATTERNS):
-                yield _put(program, place, _patterned(literal, pattern, k))
-
-
 def complexity(program: Program) -> tuple[int, ...]:
     """What shrinking makes less: statements, leaves, narrow dtypes, elements, flags, parameters, digits."""
-    literals = [literal for _, literal in _literals(program)]
+    literals = [literal for _, literal in literals_of(program)]
     flags = sum(leaf.requires_grad + (leaf.layout != "contiguous") for leaf in program.leaves)
     words = 0
     for statement in program.statements:
@@ -285,48 +170,12 @@ def complexity(program: Program) -> tuple[int, ...]:
     return (
         len(program.statements),
         len(program.leaves),
-        sum(_float64(literal) is not literal for literal in literals),
+        sum(in_float64(literal) is not literal for literal in literals),
         sum(_size(literal) for literal in literals),
         flags,
         words,
         sum(_digits(value) for literal in literals for value in literal.data),
     )
-
-
-def resized(literal: Literal, shape: Sequence[int], dtype: str | None = None) -> Literal:
-    """`literal` cut (or repeated) to `shape`, dimensions counted from the last, and rounded to `dtype`."""
-    shape, dtype = tuple(shape), dtype or literal.dtype
-    old = (1,) * (len(shape) - len(literal.shape)) + literal.shape
-    front = (0,) * (len(old) - len(shape))
-    data = []
-    for place in product(*map(range, shape)):
-        flat = 0
-        for size, k in zip(old, front + place, strict=True):
-            flat = flat * size + (k % size if size else 0)
-        data.append(_cast(literal.data[flat] if literal.data else 1, dtype))
-    return Literal(dtype, shape, tuple(data))
-
-
-_Pattern = Callable[[int, Any], Any]
-
-_PATTERNS: tuple[_Pattern, ...] = (
-    lambda k, value: 0,
-    lambda k, value: 1,
-    lambda k, value: 2,
-    lambda k, value: k + 1,
-    lambda k, value: round(value),
-    lambda k, value: round(value, 1),
-    lambda k, value: abs(value),
-)
-
-
-def _patterned(literal: Literal, pattern: _Pattern, only: int | None = None) -> Literal:
-    """`literal` with its finite elements (or one of them) changed by `pattern`."""
-    data = list(literal.data)
-    for k in range(len(data)) if only is None else (only,):
-        if math.isfinite(data[k]):
-            data[k] = _cast(pattern(k, data[k]), literal.dtype)
-    return replace(literal, data=tuple(data))
 
 
 def _size(literal: Literal) -> int:
@@ -342,115 +191,3 @@ def _digits(value: Any) -> int:
         size = abs(value)
         return (value < 0) + (int(size) if size < 2 else 2 if size < 10 else 4)
     return 6 if value == round(value, 1) else 8
-
-
-def _cast(value: Any, dtype: str) -> Any:
-    """`value` as an element of `dtype`, rounded to it; what an integer cannot hold becomes 1."""
-    if dtype == "bool":
-        return bool(value)
-    if dtype in FLOATS:
-        return float(np.dtype(dtype).type(value))
-    return int(value) if math.isfinite(value) else 1
-
-
-def _float64(literal: Literal) -> Literal:
-    narrow = literal.dtype in FLOATS and literal.dtype != "float64"
-    return replace(literal, dtype="float64") if narrow else literal
-
-
-def _simpler(value: Any) -> Iterator[Any]:
-    """Simpler values of a parameter: none, small numbers, shorter lists, and lists of those."""
-    if value is None or isinstance(value, (str, dict)):
-        return
-    yield None
-    if isinstance(value, bool):
-        yield False
-    elif isinstance(value, (int, float)):
-        kind = type(value)
-        yield from (kind(0), kind(1), kind(2))
-        if isinstance(value, float) and math.isfinite(value):
-            yield from (float(round(value)), round(value, 1))
-    else:
-        for k, item in enumerate(value):
-            yield value[:k] + value[k + 1 :]
-            for simpler in _simpler(item):
-                yield [*value[:k], simpler, *value[k + 1 :]]
-
-
-def _roots(statement: Statement) -> tuple[int, ...]:
-    if isinstance(statement, Backward):
-        return statement.roots
-    return statement.outputs if isinstance(statement, Grad) else ()
-
-
-def _drop(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    return (*shape[:axis], *shape[axis + 1 :])
-
-
-def _set_leaf(program: Program, i: int, leaf: Leaf) -> Program:
-    return replace(program, leaves=(*program.leaves[:i], leaf, *program.leaves[i + 1 :]))
-
-
-def _set_statement(program: Program, i: int, statement: Statement) -> Program:
-    statements = (*program.statements[:i], statement, *program.statements[i + 1 :])
-    return replace(program, statements=statements)
-
-
-_Place = tuple[str, int, int]
-
-
-def _literals(program: Program) -> Iterator[tuple[_Place, Literal]]:
-    """Every literal with its place: ("leaf", i, 0), or ("gradient", i, k) for root k of statement i."""
-    for i, leaf in enumerate(program.leaves):
-        yield ("leaf", i, 0), leaf.value
-    for i, statement in enumerate(program.statements):
-        if isinstance(statement, (Backward, Grad)):
-            for k, gradient in enumerate(statement.gradients):
-                if gradient is not None:
-                    yield ("gradient", i, k), gradient
-
-
-def _put(program: Program, place: _Place, literal: Literal) -> Program:
-    where, i, k = place
-    if where == "leaf":
-        return _set_leaf(program, i, replace(program.leaves[i], value=literal))
-    statement = program.statements[i]
-    assert isinstance(statement, (Backward, Grad))
-    gradients = (*statement.gradients[:k], literal, *statement.gradients[k + 1 :])
-    return _set_statement(program, i, replace(statement, gradients=gradients))
-
-
-def _map_literals(program: Program, change: Callable[[Literal], Literal]) -> Program:
-    for place, literal in list(_literals(program)):
-        program = _put(program, place, change(literal))
-    return program
-
-
-def _shapes(program: Program) -> list[tuple[int, ...]]:
-    """The shapes of its leaves."""
-    return [leaf.value.shape for leaf in program.leaves]
-
-
-def _with_shapes(program: Program, shapes: Sequence[Sequence[int]]) -> Program:
-    """The program with its leaves in these shapes."""
-    pairs = zip(program.leaves, shapes, strict=True)
-    return replace(
-        program, leaves=tuple(replace(leaf, value=resized(leaf.value, shape)) for leaf, shape in pairs)
-    )
-
-
-def _map_params(program: Program, new: Mapping[Any, Any]) -> Program:
-    """The program with values of parameters replaced, inside lists too."""
-
-    def changed(value: Any) -> Any:
-        if isinstance(value, list):
-            return [changed(item) for item in value]
-        return (
-            new.get(value, value) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
-        )
-
-    for i, statement in enumerate(program.statements):
-        if isinstance(statement, Call) and statement.params:
-            simpler = {name: changed(value) for name, value in statement.params.items()}
-            program = _set_statement(program, i, replace(statement, params=simpler))
-    return program

@@ -128,8 +128,8 @@ def collect(
             add_case(cases, Case(bucket_of(found), ops_of(program), program, *place, found, place))
     if len(seen) < task.programs:
         discarded["nothing new to draw"] += task.programs - len(seen)
-    found = tuple(cases.values())
-    return ShardResult(task.index, len(seen), statements, escalated, dict(discarded), dict(drawn), found)
+    shown = tuple(cases.values())
+    return ShardResult(task.index, len(seen), statements, escalated, dict(discarded), dict(drawn), shown)
 
 
 def bucket_of(found: Divergence) -> str:

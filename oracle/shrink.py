@@ -14,7 +14,7 @@ from oracle import engines
 from oracle.check import CheckResult
 from oracle.choices import entropy, simplify
 from oracle.compare import Divergence, HarnessError
-from oracle.draft import Draft, Step
+from oracle.draft import Draft, Step, references_of
 from oracle.engines import Engine
 from oracle.execute import run
 from oracle.findings import Finding, Origin, Shrink, Side
@@ -155,26 +155,27 @@ def generalised(program: Program, kind: str, examine: Examine) -> tuple[bool, Pr
         return found is not None and found.kind in kinds
 
     general = True
-    for i, statement in enumerate(program.statements):
-        if isinstance(statement, Call):
-            alike = next(
-                (others for others in replacements(program, i, statement) if all(map(fails, others))), None
-            )
+    for i in range(len(program.statements)):
+        if isinstance(program.statements[i], Call):
+            alike = next((others for others in replacements(program, i) if all(map(fails, others))), None)
             program = alike[0] if alike else program
             general = general and alike is not None
     return general, program
 
 
-def replacements(program: Program, i: int, call: Call) -> Iterator[list[Program]]:
-    """The program with the i-th statement replaced by calls that have nothing in common but their inputs."""
+def replacements(program: Program, i: int) -> Iterator[list[Program]]:
+    """The program with its i-th call replaced by calls that have nothing in common but their inputs."""
     draft = Draft.of(program)
-    for inputs in [*((name,) for name in dict.fromkeys(call.inputs)), call.inputs]:
-        steps = [
-            Step(Call(op, inputs, {}, 1), draft.steps[i].outputs[:1]) for op in ALIKE.get(len(inputs), ())
-        ]
-        drafts = [Draft(draft.leaves, (*draft.steps[:i], step, *draft.steps[i + 1 :])) for step in steps]
-        if drafts:
-            yield [edited.only(edited.used()).program() for edited in drafts]
+    old = draft.steps[i]
+    inputs = references_of(old.statement)
+    for some in [*((name,) for name in dict.fromkeys(inputs)), inputs]:
+        edited = []
+        for op in ALIKE.get(len(some), ()):
+            steps = (*draft.steps[:i], Step(Call(op, some, {}, 1), old.outputs[:1]), *draft.steps[i + 1 :])
+            changed = Draft(draft.leaves, steps)
+            edited.append(changed.only(changed.used()).program())
+        if edited and len(edited[0].statements) == len(program.statements):
+            yield edited
 
 
 def stand_ins(program: Program, oracle: Engine) -> list[Leaf | None]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oracle.program import Backward, Grad, Program, RequiresGrad, RetainGrad, created
+from oracle.program import Backward, Call, Grad, Program, RequiresGrad, RetainGrad, created
 
 
 class Observation(NamedTuple):
@@ -53,13 +53,18 @@ class Trace(NamedTuple):
 class Place(NamedTuple):
     """Where an entry of `Trace.seen` comes from: the statement (None for a leaf), the tensor, and what it is.
 
-    `what` is "value" for a leaf and for what an op made; "grad" for what `autograd.grad` made, and for the
-    tensor's `.grad` right after a Backward.
+    `what` is "value" for a leaf and for what an op made; "grad" for what `autograd.grad` made, for the
+    tensor's `.grad` right after a Backward, and for what an op of LAYOUT makes of a gradient or of something
+    computed from one: how a gradient lies in memory is an engine's own business, and so is its node.
     """
 
     statement: int | None
     tensor: int
     what: str
+
+
+LAYOUT = frozenset({"contiguous", "to", "double", "float", "reshape", "flatten"})
+"""Ops that return their very input, a view or a copy of it, depending on how it lies in memory."""
 
 
 def watched(program: Program) -> list[int]:
@@ -79,11 +84,16 @@ def places(program: Program) -> Iterator[Place]:
     for tensor in range(count):
         yield Place(None, tensor, "value")
     observed = watched(program)
+    from_gradients: set[int] = set()
     for index, statement in enumerate(program.statements):
         if type(statement) is Backward:
             yield from (Place(index, tensor, "grad") for tensor in observed if tensor < count)
         made = created(statement)
         if made:
             what = "grad" if type(statement) is Grad else "value"
+            if what == "grad" or (type(statement) is Call and not from_gradients.isdisjoint(statement.inputs)):
+                from_gradients.update(range(count, count + made))
+                if type(statement) is Call and statement.op in LAYOUT:
+                    what = "grad"
             yield from (Place(index, tensor, what) for tensor in range(count, count + made))
             count += made

@@ -68,6 +68,7 @@ class _Task:
         self.accumulate = accumulate
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
+        self.captured: dict[int, Tensor] = {}  # by `id` of the array: one gradient is one tensor
         self.wanted: set[Node] | None = None
         if captures is not None:
             for (node, number), positions in captures.items():
@@ -218,7 +219,7 @@ class _Task:
     def _fit(self, g: Any, shape: tuple[int, ...], dtype: Any, names: Any) -> Any:
         """A gradient summed to the shape that was broadcast, in the dtype of its tensor."""
         if (g if self.raw else g._data).shape != shape:
-            g = state.run(names.sum_to, g, shape) if self.raw else names.sum_to(g, shape)
+            g = state.run(names.sum_to, g, shape=shape) if self.raw else names.sum_to(g, shape=shape)
         data = g if self.raw else g._data
         if data.dtype is not dtype:
             if data.dtype.kind == "c" and dtype.kind == "f":
@@ -233,8 +234,13 @@ class _Task:
     def _capture(self, node: Node, gradient: Any) -> None:
         for number, positions in self.captures[node].items():
             g = gradient[number] if len(node.meta) > 1 and gradient is not None else gradient
+            made = g
+            if g is not None and self.raw:
+                made = self.captured.get(id(g))
+                if made is None:
+                    made = self.captured[id(g)] = _as_tensor(g)
             for position in positions:
-                self.results[position] = None if g is None else (_as_tensor(g) if self.raw else g)
+                self.results[position] = made
 
     def _hooked(self, node: Node, gradient: Any) -> Any:
         """Run tensor hooks on a complete gradient, then let `retain_grad` see it."""

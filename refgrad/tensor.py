@@ -92,6 +92,7 @@ class Tensor:
     _counter: list[int]  # counts writes; views and detached tensors share one
     _edge: Edge | None = None  # (grad_fn, output number) of a computed tensor
     _rg = False
+    _inherits = False  # a view made without recording: it requires grad for its base's sake only
     _grad: Tensor | None = None
     _base: Tensor | None = None  # the tensor that a view looks into
     _viewed = False  # whether a recorded view of it exists
@@ -331,6 +332,7 @@ class Tensor:
         if value and self.dtype.category < dtypes.FLOATING:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self._rg = value
+        self._inherits = False
 
     @requires_grad.deleter
     def requires_grad(self) -> None:
@@ -349,13 +351,14 @@ class Tensor:
         if requires_grad and self.dtype.category < dtypes.FLOATING:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self._rg = bool(requires_grad)
+        self._inherits = False
         return self
 
     def _gradient_edge(self) -> Edge:
         """Where a gradient of this tensor goes: (node, output number), or no edge at all."""
         if self._edge is not None:
             return self._edge
-        if not self._rg:
+        if not self._rg or self._inherits:
             return NO_EDGE
         node = self._accumulate() if self._accumulate is not None else None
         if node is None:

@@ -9,6 +9,7 @@ rule of the core, and are taken out again at the end of the context, whatever ha
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -31,9 +32,6 @@ class Plant:
     apply: Callable[[], AbstractContextManager[None]]
 
 
-PLANTS: dict[str, Plant] = {}
-
-
 def plant(name: str) -> AbstractContextManager[None]:
     """Put a known defect into the engine until the context ends.
 
@@ -42,16 +40,6 @@ def plant(name: str) -> AbstractContextManager[None]:
     if name not in PLANTS:
         raise ValueError(f"no planted defect is called {name!r}; there are: {', '.join(sorted(PLANTS))}")
     return PLANTS[name].apply()
-
-
-def _defect(name: str, kind: str, description: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
-    """Register a function that returns the context manager of a defect."""
-
-    def register(make: Callable[[], AbstractContextManager[None]]) -> Callable[[], Any]:
-        PLANTS[name] = Plant(name, kind, description, make)
-        return make
-
-    return register
 
 
 @contextmanager
@@ -98,58 +86,12 @@ def _rebind(op: Op, kernel: Any) -> None:
     names.forget()
 
 
-# Derivatives
-
-
-@_defect("sin-sign", "wrong sign", "the derivative of sin is -cos")
-def _() -> AbstractContextManager[None]:
-    return _formula("sin", "self", lambda F, g, self: -g * F.cos(self))
-
-
-@_defect("softmax-missing-term", "missing term", "softmax forgets that its outputs sum to one")
-def _() -> AbstractContextManager[None]:
-    return _formula("softmax", "self", lambda F, g, result: g * result)
-
-
-@_defect("div-missing-factor", "missing term", "the quotient rule divides by the denominator once only")
-def _() -> AbstractContextManager[None]:
-    return _formula("div", "other", lambda F, g, self, other: -g * (self / other).conjugate())
-
-
-@_defect("cumsum-wrong-axis", "wrong axis", "the gradient of cumsum is not reversed along its axis")
-def _() -> AbstractContextManager[None]:
-    return _formula("cumsum", "self", lambda F, g, dim: F.cumsum(g, dim=dim))
-
-
-@_defect("prod-at-zero", "wrong at zero", "prod divides its result by each factor, also by zero")
-def _() -> AbstractContextManager[None]:
-    return _formula("prod", "self", lambda F, g, self, result: g * result / self)
-
-
-@_defect("tanh-double-backward", "double-backward error", "tanh treats its saved result as a constant")
-def _() -> AbstractContextManager[None]:
-    def formula(F: Any, g: Any, result: Any) -> Any:
-        if isinstance(result, Tensor):
-            result = result.detach()
-        return g * (1 - result * result)
-
-    return _formula("tanh", "self", formula)
-
-
-@_defect("sum-ignores-cotangent", "ignored cotangent", "the gradient of sum is one, whatever arrives")
-def _() -> AbstractContextManager[None]:
-    op = OPS["sum"]
-    assert isinstance(op.vjp, dict)
-    true = op.vjp["self"]
-    return _result_of_formula("sum", "self", lambda g: g * 0 + 1, true)
-
-
 @contextmanager
-def _result_of_formula(
-    op_name: str, input_name: str, change: Callable[[Any], Any], true: Callable[..., Any]
-) -> Iterator[None]:
-    """Keep a formula and what it saves, and change what it returns."""
-    import functools
+def _changed_gradient(op_name: str, input_name: str, change: Callable[[Any], Any]) -> Iterator[None]:
+    """Keep a formula of an op and what it saves, and change what it returns."""
+    vjp = OPS[op_name].vjp
+    assert isinstance(vjp, dict)
+    true = vjp[input_name]
 
     @functools.wraps(true)
     def formula(*args: Any) -> Any:
@@ -159,48 +101,50 @@ def _result_of_formula(
         yield
 
 
-@_defect("exp-stale-result", "stale saved value", "exp reads the result that the op before it saved")
-def _() -> AbstractContextManager[None]:
+def _prod_by_division(F: Any, g: Any, self: Any, result: Any, dim: Any, keepdim: bool) -> Any:
+    if dim and not keepdim:
+        g, result = F.unsqueeze(g, dim=dim[0]), F.unsqueeze(result, dim=dim[0])
+    return g * result / self
+
+
+def _tanh_with_constant_result(F: Any, g: Any, result: Any) -> Any:
+    if isinstance(result, Tensor):
+        result = result.detach()
+    return g * (1 - result * result)
+
+
+def _with_stale_result() -> AbstractContextManager[None]:
+    """A node that saved nothing but its result reads the one that the node before it saved, of the same shape."""
     apply = OpNode.apply
 
+    def saved_result(node: Any) -> Any:
+        plain = isinstance(node, OpNode) and node.plan.results == (0,) and node.saved and len(node.saved) == 1
+        return node.saved[0] if plain and isinstance(node.saved[0], Tensor) else None
+
     def stale(self: OpNode, F: Any, raw: bool, gradient: Any, needed: Any) -> Any:
-        before = self.next_functions[0][0] if self.next_functions else None
-        if (
-            self.op.name == "exp"
-            and isinstance(before, OpNode)
-            and before.saved
-            and len(before.saved) == 1
-            and before.plan.results == (0,)
-        ):
-            saved = before.saved[0]
-            return (gradient * (saved._data if raw else saved),)
+        before = saved_result(self.next_functions[0][0]) if self.next_functions else None
+        mine = saved_result(self)
+        if before is not None and mine is not None and before._data.shape == mine._data.shape:
+            own = self.saved
+            self.saved, versions = (before,), self.versions
+            self.versions = (before._counter[0],)
+            try:
+                return apply(self, F, raw, gradient, needed)
+            finally:
+                self.saved, self.versions = own, versions
         return apply(self, F, raw, gradient, needed)
 
     return _attribute(OpNode, "apply", stale)
 
 
-# Broadcasting
+def _first_slice(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
+    if not x.size:
+        return xp.zeros(shape, x.dtype)
+    kept = tuple(slice(0, 1) if size == 1 else slice(None) for size in shape)
+    return xp.reshape(x[(0,) * (x.ndim - len(shape)) + kept], shape)
 
 
-@_defect("broadcast-not-summed", "missing unbroadcast", "the gradient of a stretched operand is its first slice")
-def _() -> AbstractContextManager[None]:
-    def first(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
-        lead = x.ndim - len(shape)
-        if not x.size:
-            return xp.zeros(shape, x.dtype)
-        index = (0,) * lead + tuple(
-            slice(0, 1) if size == 1 else slice(None) for size in shape
-        )
-        return xp.reshape(x[index], shape)
-
-    return _kernel("sum_to", first)
-
-
-# The core
-
-
-@_defect("accumulate-overwrites", "overwritten instead of accumulated", "a second backward replaces .grad")
-def _() -> AbstractContextManager[None]:
+def _overwriting() -> AbstractContextManager[None]:
     accumulate = engine.accumulate_grad
 
     def overwrite(variable: Tensor, gradient: Any, raw: bool) -> None:
@@ -210,13 +154,7 @@ def _() -> AbstractContextManager[None]:
     return _attribute(engine, "accumulate_grad", overwrite)
 
 
-@_defect("no-grad-records", "no_grad that still records", "operations inside no_grad are recorded")
-def _() -> AbstractContextManager[None]:
-    return _attribute(modes.no_grad, "mode", True)
-
-
-@_defect("detach-keeps-history", "detach that does not cut", "gradients flow through detach")
-def _() -> AbstractContextManager[None]:
+def _keeping_history() -> AbstractContextManager[None]:
     detach = Tensor.detach
 
     def keep(self: Tensor) -> Tensor:
@@ -227,8 +165,7 @@ def _() -> AbstractContextManager[None]:
     return _attribute(Tensor, "detach", keep)
 
 
-@_defect("gradient-argument-ignored", "ignored cotangent", "backward(gradient) starts from ones")
-def _() -> AbstractContextManager[None]:
+def _starting_from_ones() -> AbstractContextManager[None]:
     check = autograd._given_seed
 
     def ones(k: int, out: Tensor, given: Tensor) -> Tensor:
@@ -237,27 +174,119 @@ def _() -> AbstractContextManager[None]:
     return _attribute(autograd, "_given_seed", ones)
 
 
-@_defect("fan-in-keeps-last", "missing term", "of several gradients that reach a tensor the last one wins")
-def _() -> AbstractContextManager[None]:
-    return _attribute(engine._Task, "_add", lambda self, a, b: b)
-
-
-@_defect("retain-graph-ignored", "freed graph", "the graph is kept whatever retain_graph says")
-def _() -> AbstractContextManager[None]:
-    return _attribute(OpNode, "release", Node.release)
-
-
-@_defect("zero-grad-keeps", "stale gradient", "zero_ leaves the values as they are")
-def _() -> AbstractContextManager[None]:
-    return _attribute(Tensor, "zero_", lambda self: self)
-
-
-@_defect("gradient-dtype", "wrong dtype", "the gradient of a promoted operand keeps the wider dtype")
-def _() -> AbstractContextManager[None]:
+def _keeping_dtype() -> AbstractContextManager[None]:
     fit = engine._Task._fit
 
-    def keep_dtype(self: Any, g: Any, shape: Any, dtype: Any, F: Any) -> Any:
-        data = g if self.raw else g._data
-        return fit(self, g, shape, data.dtype, F)
+    def keep(self: Any, g: Any, shape: Any, dtype: Any, F: Any) -> Any:
+        return fit(self, g, shape, (g if self.raw else g._data).dtype, F)
 
-    return _attribute(engine._Task, "_fit", keep_dtype)
+    return _attribute(engine._Task, "_fit", keep)
+
+
+PLANTS: dict[str, Plant] = {
+    plant.name: plant
+    for plant in (
+        Plant(
+            "sin-sign",
+            "wrong sign",
+            "the derivative of sin is -cos",
+            lambda: _formula("sin", "self", lambda F, g, self: -g * F.cos(self)),
+        ),
+        Plant(
+            "softmax-missing-term",
+            "missing term",
+            "softmax forgets that its outputs sum to one",
+            lambda: _formula("softmax", "self", lambda F, g, result: g * result),
+        ),
+        Plant(
+            "div-missing-factor",
+            "missing term",
+            "the quotient rule divides by the denominator once only",
+            lambda: _formula("div", "other", lambda F, g, self, other: -g * (self / other).conjugate()),
+        ),
+        Plant(
+            "fan-in-keeps-last",
+            "missing term",
+            "of several gradients that reach a tensor the last one wins",
+            lambda: _attribute(engine._Task, "_add", lambda self, a, b: b),
+        ),
+        Plant(
+            "broadcast-not-summed",
+            "missing unbroadcast",
+            "the gradient of a stretched operand is its first slice",
+            lambda: _kernel("sum_to", _first_slice),
+        ),
+        Plant(
+            "cumsum-wrong-axis",
+            "wrong axis",
+            "the gradient of cumsum is not reversed along its axis",
+            lambda: _formula("cumsum", "self", lambda F, g, dim: F.cumsum(g, dim=dim)),
+        ),
+        Plant(
+            "prod-at-zero",
+            "wrong at zero",
+            "prod divides its result by each factor, also by zero",
+            lambda: _formula("prod", "self", _prod_by_division),
+        ),
+        Plant(
+            "accumulate-overwrites",
+            "overwritten instead of accumulated gradient",
+            "a second backward replaces .grad",
+            _overwriting,
+        ),
+        Plant(
+            "no-grad-records",
+            "no_grad that still records",
+            "operations inside no_grad are recorded",
+            lambda: _attribute(modes.no_grad, "mode", True),
+        ),
+        Plant(
+            "detach-keeps-history",
+            "detach that does not cut",
+            "gradients flow through detach",
+            _keeping_history,
+        ),
+        Plant(
+            "stale-result",
+            "stale saved value",
+            "an op reads the result that the op before it saved",
+            _with_stale_result,
+        ),
+        Plant(
+            "sum-ignores-cotangent",
+            "ignored cotangent",
+            "the gradient of sum is one, whatever arrives",
+            lambda: _changed_gradient("sum", "self", lambda g: g * 0 + 1),
+        ),
+        Plant(
+            "gradient-argument-ignored",
+            "ignored cotangent",
+            "backward(gradient) starts from ones",
+            _starting_from_ones,
+        ),
+        Plant(
+            "tanh-double-backward",
+            "double-backward error",
+            "tanh treats its saved result as a constant",
+            lambda: _formula("tanh", "self", _tanh_with_constant_result),
+        ),
+        Plant(
+            "retain-graph-ignored",
+            "graph not freed",
+            "the graph is kept whatever retain_graph says",
+            lambda: _attribute(OpNode, "release", Node.release),
+        ),
+        Plant(
+            "zero-grad-keeps",
+            "stale gradient",
+            "zero_ leaves the values as they are",
+            lambda: _attribute(Tensor, "zero_", lambda self: self),
+        ),
+        Plant(
+            "gradient-dtype",
+            "wrong dtype",
+            "the gradient of a promoted operand keeps the wider dtype",
+            _keeping_dtype,
+        ),
+    )
+}

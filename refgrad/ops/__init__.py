@@ -22,6 +22,7 @@ FAMILIES = (
     "comparison",
     "selection",
     "reductions",
+    "variances",
     "norms",
     "extrema",
     "softmax",
@@ -29,12 +30,15 @@ FAMILIES = (
     "ordering",
     "shape",
     "axes",
+    "grids",
     "rearranging",
     "joining",
     "windows",
     "indexing",
     "scatter",
     "linalg",
+    "addmm",
+    "products",
     "einsum",
 )
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from refgrad.layout import row_major
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import abs, minus, true_divide
 from refgrad.ops.calls import unary
@@ -121,7 +122,7 @@ def _log_sigmoid_bend(F: Any, g: Any, x: Any) -> Any:
 
 _log_sigmoid = activation(
     "log_sigmoid",
-    lambda xp, x: xp.where(x < 0, x, 0) - xp.log1p(xp.exp(-xp.absolute(x))),
+    row_major(lambda xp, x: xp.where(x < 0, x, 0) - xp.log1p(xp.exp(-xp.absolute(x)))),
     _log_sigmoid_slope,
     _log_sigmoid_bend,
     check=floats_only("log_sigmoid_cpu"),

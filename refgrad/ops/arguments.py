@@ -17,9 +17,8 @@ WHOLE: Any = object()
 def tensor_argument(function: str, value: Any, name: str = "input", position: int = 1) -> Tensor:
     """`value` if it is a tensor, else torch's TypeError."""
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{function}(): argument '{name}' (position {position}) must be Tensor, not {type(value).__name__}"
-        )
+        found = type(value).__name__
+        raise TypeError(f"{function}(): argument '{name}' (position {position}) must be Tensor, not {found}")
     return value
 
 
@@ -50,7 +49,9 @@ def spelled_out(function: str, name: str, given: tuple[Any, ...]) -> tuple[int, 
 def reduced_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     """Distinct dimensions counted from the front: all of them for None and (); none of a 0-dim tensor."""
     if isinstance(dim, str):
-        raise TypeError(f"argument 'dim' must be int or tuple of ints, not str ({dim!r}): names are not supported")
+        raise TypeError(
+            f"argument 'dim' must be int or tuple of ints, not str ({dim!r}): names are not supported"
+        )
     found = check_dims(dim, ndim)
     return found if ndim else ()
 

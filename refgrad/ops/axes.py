@@ -34,8 +34,9 @@ def permute(input: Tensor, dims: Any) -> Tensor:
     dims = integers("permute", "dims", dims)
     if len(dims) != ndim:
         raise RuntimeError(
-            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
-            f"desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(dims)}"
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of "
+            f"the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+            f"{len(dims)}"
         )
     found = tuple([check_dim(d, ndim) for d in dims])
     if len(set(found)) != ndim:
@@ -70,7 +71,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     given = _dim_list(source), _dim_list(destination)
     if len(given[0]) != len(given[1]):
         raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({list(given[0])} dims) should contain the same "
+            f"movedim: Invalid source or destination dims: source ({list(given[0])} dims) should contain the "
+            "same "
             f"number of dims as destination ({list(given[1])} dims)"
         )
     places = [tuple([check_dim(d, ndim) for d in dims]) for dims in given]
@@ -96,7 +98,8 @@ def _reversed(self: Tensor) -> Tensor:
     """The dimensions in reversed order; for matrices only, elsewhere deprecated."""
     if self.ndim != 2:
         warnings.warn(
-            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it "
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and "
+            "it "
             "will throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
             "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor."
             if self.ndim
@@ -128,10 +131,15 @@ def _matrix_adjoint(self: Tensor) -> Tensor:
 def _hermitian(self: Tensor) -> Tensor:
     """The transposed matrix, conjugated if complex."""
     if self.ndim == 0:
+        warnings.warn(
+            "Tensor.H is deprecated on 0-D tensors. Consider using x.conj().", UserWarning, stacklevel=2
+        )
         return self
     if self.ndim != 2:
         more = " For batches of matrices, consider using tensor.mH" if self.ndim > 2 else ""
-        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{more}")
+        raise RuntimeError(
+            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{more}"
+        )
     return adjoint(self)
 
 

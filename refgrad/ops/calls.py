@@ -14,6 +14,7 @@ import numpy as np
 from refgrad import dtypes
 from refgrad.devices import MODULES
 from refgrad.graph import NO_EDGE, next_sequence
+from refgrad.layout import arranged
 from refgrad.modes import state
 from refgrad.ops.record import Op, OpNode, broadcast_error
 from refgrad.tensor import Tensor
@@ -104,6 +105,8 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
             raise broadcast_error(x, y) from None
         if type(made) is not kind:
             made = MODULES[kind].asarray(made)
+        elif not x.flags.c_contiguous:
+            made = arranged(MODULES[kind], made, (x, y))
         out = _new(Tensor)
         out._data = made
         out._counter = [0]

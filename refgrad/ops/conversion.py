@@ -9,7 +9,7 @@ import numpy as np
 from refgrad import dtypes
 from refgrad.devices import MODULES, as_device, device, module_for
 from refgrad.dtypes import dtype
-from refgrad.layout import copy_order
+from refgrad.layout import copy_order, kept_order
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -20,7 +20,7 @@ __all__ = ["clone", "conj", "imag", "real", "zeros_like"]
 
 
 def _copy_dense(xp: Any, x: Any) -> Any:
-    return xp.array(x, order=copy_order(x), copy=True)
+    return xp.array(x, order=kept_order(x), copy=True)
 
 
 _clone = Op("clone", _copy_dense, {"self": lambda F, g: g})
@@ -48,7 +48,7 @@ def contiguous(input: Tensor) -> Tensor:
 def _cast_kernel(xp: Any, x: Any, dtype: dtype) -> Any:
     if x.dtype.kind == "c" and dtype.category < dtypes.COMPLEX:
         x = x.real
-    return x.astype(dtype.numpy)
+    return x.astype(dtype.numpy, order=copy_order(x))
 
 
 cast_op = Op(
@@ -222,12 +222,28 @@ def _sum_to(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
     return xp.reshape(total.astype(x.dtype), shape)
 
 
-Op(
+def _last_step(inputs: Any, params: Any) -> str:
+    """torch sums to a number at once; else it keeps the dimensions and drops the added ones last."""
+    shape = params["shape"]
+    if not shape:
+        return "SumBackward0"
+    return "ViewBackward0" if inputs[0].ndim > len(shape) else "SumBackward1"
+
+
+_sum_to_op = Op(
     "sum_to",
     _sum_to,
     {"self": lambda F, g, self_shape: F.expand_from(g, shape=self_shape)},
-    node="SumBackward1",
+    node=_last_step,
 )
+
+
+def sum_to(input: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`input` summed over added and stretched dimensions; the tensor itself if it has `shape`."""
+    return input if input._data.shape == shape else _sum_to_op(input, shape=shape)
+
+
+_sum_to_op.public = sum_to
 Op(
     "expand_from",
     lambda xp, x, shape: xp.broadcast_to(x, shape),

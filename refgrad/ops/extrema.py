@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from refgrad import dtypes, return_types
+from refgrad.layout import row_major
 from refgrad.ops.arguments import WHOLE, integer, reduced_dims, tensor_argument
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
@@ -47,7 +48,7 @@ def _selected(F: Any, g: Any, indices: Any, shape: Any, dim: int, keepdim: bool)
 
 
 def along(xp: Any, x: Any, indices: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
-    """Elements of `x` at one place along `dim`, given as indices with that dimension kept, and the indices."""
+    """The elements at `indices` along `dim`, and the indices, which come with that dimension kept."""
     if not x.ndim:
         return xp.array(x, copy=True), xp.reshape(indices, ())
     values = xp.take_along_axis(x, indices, axis=dim)
@@ -58,7 +59,7 @@ def selection(name: str, kernel: Any, node: Any) -> Op:
     """The record of an op that picks one element along `dim`: its outputs are values and indices."""
     return Op(
         name,
-        kernel,
+        kernel if name == "sort" else row_major(kernel),
         {
             "self": lambda F, g, self_shape, result1, dim, keepdim: _selected(
                 F, g[0], result1, self_shape, dim, keepdim
@@ -99,7 +100,9 @@ def _real_only(name: str, input: Tensor) -> None:
 
 def _no_complex(kernel: str, input: Tensor) -> None:
     if input.is_complex():
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'")
+        raise NotImplementedError(
+            f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
+        )
 
 
 # amax, amin, aminmax
@@ -108,7 +111,7 @@ def _no_complex(kernel: str, input: Tensor) -> None:
 def _reaching(name: str, function: str) -> Op:
     return Op(
         name,
-        lambda xp, x, dim, keepdim: _extremum(xp, function, x, dim, keepdim),
+        row_major(lambda xp, x, dim, keepdim: _extremum(xp, function, x, dim, keepdim)),
         {"self": lambda F, g, self, result, dim: _shared(F, g, self, result, dim)},
     )
 
@@ -143,9 +146,11 @@ def _aminmax_self(F: Any, g: Any, self: Any, results: Any, dim: Any) -> Any:
 
 _aminmax = Op(
     "aminmax",
-    lambda xp, x, dim, keepdim: (
-        _extremum(xp, "min", x, dim, keepdim),
-        _extremum(xp, "max", x, dim, keepdim),
+    row_major(
+        lambda xp, x, dim, keepdim: (
+            _extremum(xp, "min", x, dim, keepdim),
+            _extremum(xp, "max", x, dim, keepdim),
+        )
     ),
     {"self": _aminmax_self},
     several=True,
@@ -212,10 +217,13 @@ def _three_forms(
         return whole(input)
     if not isinstance(dim, int) or isinstance(dim, bool):
         raise TypeError(
-            f"{name}() received an invalid combination of arguments: dim must be int, not {type(dim).__name__}"
+            f"{name}() received an invalid combination of arguments: dim must be int, not "
+            f"{type(dim).__name__}"
         )
     if not isinstance(keepdim, bool):
-        raise TypeError(f"{name}(): argument 'keepdim' (position 2) must be bool, not {type(keepdim).__name__}")
+        raise TypeError(
+            f"{name}(): argument 'keepdim' (position 2) must be bool, not {type(keepdim).__name__}"
+        )
     _real_only(name, input)
     found = one_dim(name, input, dim)
     return getattr(return_types, name)(along_dim(input, dim=found, keepdim=keepdim))
@@ -242,7 +250,7 @@ def _place(name: str) -> Op:
         found = getattr(xp, name)(x, axis=dim).astype(xp.int64, copy=False)
         return xp.expand_dims(found, dim) if keepdim else found
 
-    return Op(name, kernel)
+    return Op(name, row_major(kernel))
 
 
 _argmax, _argmin = _place("argmax"), _place("argmin")

@@ -113,7 +113,7 @@ def _places(indices: Sequence[Array | None]) -> tuple[Any, ...]:
 
 def _index(xp: Any, x: Any, indices: Any) -> Any:
     try:
-        return xp.array(x[_places(indices)], copy=True)
+        return xp.array(x[_places(indices)], order="C", copy=True)
     except IndexError as error:
         raise _index_error(error, x, indices) from None
 
@@ -149,6 +149,7 @@ _index_op = Op(
             F.new_zeros(g, shape=self_shape), g, indices=indices, accumulate=True
         )
     },
+    saves_params=True,
 )
 
 

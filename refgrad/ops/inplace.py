@@ -32,7 +32,7 @@ def check_writable(target: Tensor, recording: bool) -> None:
                 "a view of a leaf Variable that requires grad is being used in an in-place operation."
             )
     data = target._data
-    if any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape, strict=True)):
+    if data.size and any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."

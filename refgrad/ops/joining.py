@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from refgrad import dtypes
+from refgrad.layout import row_major
 from refgrad.ops.arguments import integer, integers, tensor_argument
-from refgrad.ops.conversion import cast
+from refgrad.ops.grids import atleast_1d, atleast_2d, atleast_3d
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
-from refgrad.ops.shape import atleast_1d, atleast_2d, atleast_3d, reshape
+from refgrad.ops.shape import reshape
 from refgrad.tensor import Tensor, check_dim, result_type
 
 __all__ = [
@@ -42,18 +43,16 @@ __all__ = [
 
 
 def _list(function: str, tensors: Any) -> list[Tensor]:
-    """A sequence of tensors, all in their common dtype."""
+    """A sequence of tensors; TypeError for anything else."""
     if isinstance(tensors, Tensor) or not isinstance(tensors, (list, tuple)):
         raise TypeError(
-            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
+            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+            f"{type(tensors).__name__}"
         )
     for k, t in enumerate(tensors):
         if not isinstance(t, Tensor):
             raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
-    if not tensors:
-        return []
-    common = result_type(*tensors)
-    return [cast(t, common) for t in tensors]
+    return list(tensors)
 
 
 def _is_nothing(shape: tuple[int, ...]) -> bool:
@@ -61,9 +60,13 @@ def _is_nothing(shape: tuple[int, ...]) -> bool:
     return shape == (0,)
 
 
-def _cat_kernel(xp: Any, arrays: list[Any], dim: int) -> Any:
-    parts = [a for a in arrays if not _is_nothing(a.shape)]
-    return xp.concatenate(parts, axis=dim) if parts else xp.array(arrays[0], copy=True)
+def _cat_kernel(xp: Any, arrays: list[Any], dim: int, dtype: dtypes.dtype | None = None) -> Any:
+    parts = _in_one_dtype([a for a in arrays if not _is_nothing(a.shape)] or arrays[:1], dtype)
+    return xp.concatenate(parts, axis=dim)
+
+
+def _in_one_dtype(arrays: list[Any], dtype: dtypes.dtype | None) -> list[Any]:
+    return arrays if dtype is None else [a.astype(dtype.numpy, copy=False) for a in arrays]
 
 
 def _cat_tensors(F: Any, g: Any, shapes: tuple[tuple[int, ...], ...], dim: int) -> list[Any]:
@@ -77,7 +80,7 @@ def _cat_tensors(F: Any, g: Any, shapes: tuple[tuple[int, ...], ...], dim: int) 
     return parts
 
 
-_cat = Op("cat", _cat_kernel, _cat_tensors, sequence=True)
+_cat = Op("cat", row_major(_cat_kernel), _cat_tensors, sequence=True)
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -104,10 +107,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         for axis, (n, m) in enumerate(zip(like, shape, strict=True)):
             if n != m and axis != dim:
                 raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} "
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size "
+                    f"{m} "
                     f"for tensor number {k} in the list."
                 )
-    return _cat(parts, dim=dim)
+    return _cat(parts, dim=dim, dtype=result_type(*parts))
 
 
 concat = concatenate = cat
@@ -115,7 +119,7 @@ _cat.public = cat
 
 _stack = Op(
     "stack",
-    lambda xp, arrays, dim: xp.stack(arrays, axis=dim),
+    row_major(lambda xp, arrays, dim, dtype=None: xp.stack(_in_one_dtype(arrays, dtype), axis=dim)),
     lambda F, g, dim: F.unbind(g, dim=dim),
     sequence=True,
 )
@@ -133,7 +137,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"stack expects each tensor to be equal size, but got {list(parts[0].shape)} at entry 0 and "
                 f"{list(t.shape)} at entry {k}"
             )
-    return _stack(parts, dim=dim)
+    return _stack(parts, dim=dim, dtype=result_type(*parts))
 
 
 _stack.public = stack
@@ -166,9 +170,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """`hstack` with vectors as columns."""
-    return hstack(
-        _raised("column_stack", tensors, lambda t: t if t.ndim > 1 else reshape(t, (t.numel(), 1)))
-    )
+    return hstack(_raised("column_stack", tensors, lambda t: t if t.ndim > 1 else reshape(t, (t.numel(), 1))))
 
 
 # Taking apart
@@ -244,11 +246,13 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     sizes = integers("split_with_sizes", "split_sizes", split_sizes)
     if any(n < 0 for n in sizes):
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(sizes)}"
+            "split_with_sizes expects split_sizes have only non-negative entries, but got "
+            f"split_sizes={list(sizes)}"
         )
     if sum(sizes) != input._data.shape[dim]:
         raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {input._data.shape[dim]} (input tensor's "
+            f"split_with_sizes expects split_sizes to sum exactly to {input._data.shape[dim]} (input "
+            "tensor's "
             f"size at dimension {dim}), but got split_sizes={list(sizes)}"
         )
     return _split(input, sizes=sizes, dim=dim, form="SplitWithSizesBackward0")
@@ -284,7 +288,9 @@ def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts along `dim`: so many of nearly equal size, or cut at the places listed."""
     if not tensor_argument("tensor_split", input).ndim:
-        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+        raise RuntimeError(
+            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     dim = check_dim(dim, input.ndim)
     cuts = indices_or_sections
     if isinstance(cuts, Tensor):
@@ -303,10 +309,10 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         bounds = list(zip([0, *ends], ends, strict=False))
     else:
         places = integers("tensor_split", "indices", cuts)
-        bounds = [slice(a, b).indices(length)[:2] for a, b in zip([0, *places], [*places, length], strict=True)]
-    return tuple(
-        [TENSORS.slice(input, dim=dim, start=a, stop=max(a, b), step=1) for a, b in bounds]
-    )
+        bounds = [
+            slice(a, b).indices(length)[:2] for a, b in zip([0, *places], [*places, length], strict=True)
+        ]
+    return tuple([TENSORS.slice(input, dim=dim, start=a, stop=max(a, b), step=1) for a, b in bounds])
 
 
 def _split_along(name: str, least: int, dim: int) -> Callable[..., tuple[Tensor, ...]]:
@@ -320,7 +326,8 @@ def _split_along(name: str, least: int, dim: int) -> Callable[..., tuple[Tensor,
         size = input._data.shape[along]
         if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or size % indices_or_sections):
             raise RuntimeError(
-                f"torch.{name} attempted to split along dimension {along}, but the size of the dimension {size} "
+                f"torch.{name} attempted to split along dimension {along}, but the size of the dimension "
+                f"{size} "
                 f"is not divisible by the split_size {indices_or_sections}!"
             )
         return tensor_split(input, indices_or_sections, along)

@@ -7,9 +7,8 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
+from refgrad.layout import row_major
 from refgrad.ops.arguments import reduced_dims, tensor_argument
-from refgrad.ops.conversion import cast
-from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import dtype_of, keep, total
 from refgrad.tensor import Tensor
@@ -17,8 +16,10 @@ from refgrad.tensor import Tensor
 __all__ = ["norm"]
 
 
-def _norm_kernel(xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: bool) -> Any:
-    sizes = xp.abs(x)
+def _norm_kernel(
+    xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: bool, dtype: DType | None
+) -> Any:
+    sizes = xp.abs(x if dtype is None else x.astype(dtype.numpy, copy=False))
     kind = sizes.dtype
     if sizes.dtype == xp.float16:
         sizes = sizes.astype(xp.float32)
@@ -61,7 +62,9 @@ def _norm_self(F: Any, g: Any, self: Any, result: Any, ord: float, dim: tuple[in
     return self * abs(self) ** (ord - 2) * scale
 
 
-_vector_norm = Op("vector_norm", _norm_kernel, {"self": _norm_self}, node="LinalgVectorNormBackward0")
+_vector_norm = Op(
+    "vector_norm", row_major(_norm_kernel), {"self": _norm_self}, node="LinalgVectorNormBackward0"
+)
 
 
 def _check(input: Tensor, ord: float, dims: tuple[int, ...], given: Any) -> None:
@@ -85,41 +88,46 @@ def _check(input: Tensor, ord: float, dims: tuple[int, ...], given: Any) -> None
         )
 
 
-def _in_dtype(input: Tensor, dtype: DType | None) -> Tensor:
-    if dtype is None or input.dtype is dtype:
-        return input
-    if dtypes.promote_types(input.dtype, dtype) is not dtype:
+def _check_dtype(input: Tensor, dtype: DType | None) -> None:
+    if dtype is not None and dtypes.promote_types(input.dtype, dtype) is not dtype:
         names = dtypes.SCALAR_TYPE[input.dtype.name], dtypes.SCALAR_TYPE[dtype.name]
         raise RuntimeError(
-            f"linalg.vector_norm: the dtype of the input ({names[0]}) should be convertible without narrowing to "
+            f"linalg.vector_norm: the dtype of the input ({names[0]}) should be convertible without "
+            "narrowing to "
             f"the specified dtype ({names[1]})"
         )
-    return cast(input, dtype)
 
 
-def vector_norm(x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+def vector_norm(
+    x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: DType | None = None
+) -> Tensor:
     """``sum(abs(x) ** ord) ** (1 / ord)`` over `dim` (all by default).
 
     ord: 0 counts nonzero elements, infinities give the largest and the smallest absolute value.
     Raises RuntimeError for integers, and for no elements where the norm of nothing is undefined.
     """
     if isinstance(ord, str) or not isinstance(ord, (int, float)):
-        raise TypeError(f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}")
+        raise TypeError(
+            f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}"
+        )
     dims = reduced_dims(dim, tensor_argument("linalg_vector_norm", x).ndim)
     _check(x, float(ord), dims, dim)
-    return _vector_norm(_in_dtype(x, dtype), ord=float(ord), dim=dims, keepdim=keepdim)
+    _check_dtype(x, dtype)
+    return _vector_norm(x, ord=float(ord), dim=dims, keepdim=keepdim, dtype=dtype)
 
 
 _vector_norm.public = vector_norm
 
 
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> Tensor:
-    """The `p`-norm over `dim` (all by default): a number, "fro" (that is 2) or "nuc" (of matrices)."""
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None
+) -> Tensor:
+    """The `p`-norm over `dim` (all by default): a number, or "fro", which is 2."""
     tensor_argument("norm", input)
     if isinstance(dim, int):
         dim = (dim,)
     if p == "nuc":
-        return TENSORS.matrix_norm(input, ord="nuc", dim=(-2, -1) if dim is None else tuple(dim), keepdim=keepdim)
+        raise NotImplementedError("norm(p='nuc') is not available: expected a number or 'fro'")
     if isinstance(p, str):
         if p != "fro":
             raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")

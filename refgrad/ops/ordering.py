@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import dtypes, return_types
+from refgrad.layout import kept_order
 from refgrad.ops import ties
 from refgrad.ops.arguments import WHOLE, integer, tensor_argument
 from refgrad.ops.extrema import along, one_dim, selection, shared_wholly
@@ -30,11 +31,24 @@ def _up(xp: Any, x: Any) -> Any:
     return x if x.ndim else xp.reshape(x, (1,))
 
 
+def _laid_out_as(xp: Any, made: Any, x: Any) -> Any:
+    """The values of `made` in the memory order of `x`."""
+    if x.flags.c_contiguous:
+        return made
+    out = xp.empty_like(x, dtype=made.dtype, order=kept_order(x))
+    out[...] = made
+    return out
+
+
 # sort
 
 
 def _sort_kernel(xp: Any, x: Any, dim: int, descending: bool, stable: Any, keepdim: bool) -> tuple[Any, Any]:
-    return along(xp, x, _order(xp, _up(xp, x), dim, descending), dim, keepdim)
+    flat = _up(xp, x)
+    order = _order(xp, flat, dim, descending)
+    if not stable:
+        order = ties.settle(xp, flat, order, dim, lambda row: ties.sorted_places(row, descending))
+    return tuple([_laid_out_as(xp, a, x) for a in along(xp, x, order, dim, keepdim)])
 
 
 _sort = selection(
@@ -50,7 +64,10 @@ def _sorted(input: Tensor, dim: Any, descending: bool, stable: Any) -> tuple[Ten
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None) -> Any:
-    """Elements in order along `dim`, and where they were: (values, indices). Always stable."""
+    """Elements in order along `dim`, and where they were: (values, indices).
+
+    Equal elements keep their order if `stable` is true, or where there are at most 16 of them in a row.
+    """
     return return_types.sort(_sorted(input, dim, descending, stable))
 
 
@@ -67,7 +84,9 @@ def msort(input: Tensor) -> Tensor:
 # topk and kthvalue: which of several equal elements is picked is up to torch's algorithms
 
 
-def _topk_kernel(xp: Any, x: Any, k: int, dim: int, largest: bool, sorted: bool, keepdim: bool) -> tuple[Any, Any]:
+def _topk_kernel(
+    xp: Any, x: Any, k: int, dim: int, largest: bool, sorted: bool, keepdim: bool
+) -> tuple[Any, Any]:
     flat = _up(xp, x)
     order = _order(xp, flat, dim, largest)
     order = ties.settle(xp, flat, order, dim, lambda row: ties.top(row, k, largest, sorted))
@@ -84,7 +103,9 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if not 0 <= k <= (input._data.shape[found] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
     if input.dtype is dtypes.bool_ or input.is_complex():
-        kind = "topk does not support bool" if input.dtype is dtypes.bool_ else " topk does not support complex"
+        kind = (
+            "topk does not support bool" if input.dtype is dtypes.bool_ else " topk does not support complex"
+        )
         raise RuntimeError(f"{kind} dtypes on CPU")
     return return_types.topk(_topk(input, k=k, dim=found, largest=largest, sorted=sorted, keepdim=True))
 
@@ -110,7 +131,9 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 
 def _numbers_only(kernel: str, input: Tensor) -> None:
     if input.dtype is dtypes.bool_ or input.is_complex():
-        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'")
+        raise NotImplementedError(
+            f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
+        )
 
 
 # Medians: the lower of two in the middle
@@ -123,12 +146,22 @@ def _median_kernel(xp: Any, x: Any, dim: int, keepdim: bool, skip: bool) -> tupl
     nans = xp.sum(flat != flat, axis=dim, keepdims=True)  # they are last in order
     lower, first_nan = (size - 1) // 2, size - nans
     rank = xp.maximum(first_nan - 1, 0) // 2 if skip else xp.where(nans > 0, first_nan, lower)
-    return along(xp, x, xp.take_along_axis(order, rank.astype(xp.int64, copy=False), axis=dim), dim, keepdim)
+    indices = xp.take_along_axis(order, rank.astype(xp.int64, copy=False), axis=dim)
+    if skip:
+        indices = xp.where(nans == size, ties.first_of_equals(size), indices)
+    return along(xp, x, indices, dim, keepdim)
+
+
+def _nothing(xp: Any, dtype: Any) -> Any:
+    """The median of no elements: NaN, or what it becomes when it is cast to integers."""
+    if dtype.kind == "f":
+        return xp.full((), xp.nan, dtype)
+    return xp.full((), xp.iinfo(dtype).min if dtype.itemsize >= 4 else 0, dtype)
 
 
 def _whole_median_kernel(xp: Any, x: Any, skip: bool) -> Any:
     if not x.size:
-        return xp.full((), xp.nan, x.dtype)
+        return _nothing(xp, x.dtype)
     return _median_kernel(xp, xp.reshape(x, (x.size,)), 0, False, skip)[0]
 
 
@@ -147,8 +180,6 @@ def _middle(whole: Op, along: Op, input: Tensor, dim: Any, keepdim: bool) -> Any
     _numbers_only("median_cpu" if dim is WHOLE else "median_out", tensor_argument(name, input))
     skip = name == "nanmedian"
     if dim is WHOLE:
-        if not input._data.size and input.dtype.category < dtypes.FLOATING:
-            raise RuntimeError("value cannot be converted to type int64_t without overflow")
         return whole(input, skip=skip)
     found = one_dim("median", input, dim)
     return getattr(return_types, name)(along(input, dim=found, keepdim=keepdim, skip=skip))

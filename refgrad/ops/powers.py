@@ -42,6 +42,17 @@ def _power(xp: Any, x: Any, exponent: Any) -> Any:
     return xp.power(x, exponent)
 
 
+_power_in_single = in_single(_power)
+
+
+def _power_rounded(xp: Any, x: Any, exponent: Any) -> Any:
+    """Half precision in single. There torch takes no square roots, whose value at -0 and -inf differs."""
+    if x.itemsize == 2 and x.dtype.kind == "f" and exponent in (0.5, -0.5):
+        wide = x.astype(xp.float32)
+        return xp.power(wide, xp.full_like(wide, exponent)).astype(x.dtype)  # of a number NumPy takes the root
+    return _power_in_single(xp, x, exponent)
+
+
 def _check_exponent(input: Tensor, exponent: Any) -> None:
     if common_dtype(input, exponent).category < dtypes.FLOATING:
         _no_bool_power(input, exponent)
@@ -57,7 +68,7 @@ def _pow_input(F: Any, g: Any, self: Any, exponent: Any) -> Any:
 
 _pow_scalar = Op(
     "pow_scalar",
-    in_single(_power),
+    _power_rounded,
     {"self": _pow_input},
     promote="same",
     scalars=("exponent",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import dtypes
+from refgrad.layout import kept_order, row_major
 from refgrad.ops.arguments import integer, integers, spelled_out, tensor_argument
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
@@ -26,20 +27,39 @@ __all__ = [
 
 # flip, roll, rot90
 
+
+def _flipped(xp: Any, x: Any, dims: tuple[int, ...]) -> Any:
+    return xp.array(xp.flip(x, axis=dims) if dims else x, order=kept_order(x), copy=True)
+
+
+def _turned(xp: Any, x: Any, k: int, dims: tuple[int, int]) -> Any:
+    """Quarter turns as torch makes them: a flip, seen transposed if their number is odd."""
+    if not k:
+        return xp.array(x, order="C", copy=True)
+    flipped = _flipped(xp, x, {1: dims[1:], 2: dims, 3: dims[:1]}[k])
+    return flipped if k == 2 else xp.swapaxes(flipped, *dims)
+
+
+def _rolled(xp: Any, x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    if not x.size:
+        return xp.array(x, copy=True)
+    return xp.roll(x, shifts, axis=dims) if dims else xp.roll(x, shifts[0])
+
+
 _flip = Op(
     "flip",
-    lambda xp, x, dims: xp.array(xp.flip(x, axis=dims) if dims else x, order="C", copy=True),
+    _flipped,
     {"self": lambda F, g, dims: F.flip(g, dims=dims)},
 )
 _roll = Op(
     "roll",
-    lambda xp, x, shifts, dims: xp.roll(x, shifts, axis=dims) if x.size else xp.array(x, copy=True),
+    row_major(_rolled),
     {"self": lambda F, g, shifts, dims: F.roll(g, shifts=tuple([-n for n in shifts]), dims=dims)},
 )
 _rot90 = Op(
     "rot90",
-    lambda xp, x, k, dims: xp.array(xp.rot90(x, k, dims), order="C", copy=True),
-    {"self": lambda F, g, k, dims: F.rot90(g, k=-k, dims=dims)},
+    _turned,
+    {"self": lambda F, g, k, dims: F.rot90(g, k=-k % 4, dims=dims)},
 )
 
 
@@ -79,9 +99,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     along = integers("roll", "dims", dims)
     if len(by) != len(along) and not (len(by) == 1 and not along):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
-    if not along:
-        return reshape(_roll(flatten(input), shifts=by, dims=(0,)), input.shape)
-    if not ndim:
+    if along and not ndim:
         raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
     return _roll(input, shifts=by, dims=tuple([check_dim(d, ndim) for d in along]))
 
@@ -110,7 +128,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 def _triangle(name: str) -> Op:
     return Op(
         name,
-        lambda xp, x, diagonal: getattr(xp, name)(x, diagonal),
+        row_major(lambda xp, x, diagonal: getattr(xp, name)(x, diagonal)),
         {"self": lambda F, g, diagonal: getattr(F, name)(g, diagonal=diagonal)},
     )
 
@@ -138,6 +156,8 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _repeat_self(F: Any, g: Any, self_shape: Any, repeats: tuple[int, ...]) -> Any:
+    if 0 in repeats:
+        return F.new_zeros(g, shape=self_shape)
     lead = len(repeats) - len(self_shape)
     sizes = (1,) * lead + tuple(self_shape)
     apart = [n for pair in zip(repeats, sizes, strict=True) for n in pair]
@@ -146,7 +166,9 @@ def _repeat_self(F: Any, g: Any, self_shape: Any, repeats: tuple[int, ...]) -> A
 
 
 _repeat = Op(
-    "repeat", lambda xp, x, repeats: xp.tile(x, repeats) if repeats else xp.array(x, copy=True), {"self": _repeat_self}
+    "repeat",
+    row_major(lambda xp, x, repeats: xp.tile(x, repeats) if repeats else xp.array(x, copy=True)),
+    {"self": _repeat_self},
 )
 
 
@@ -201,7 +223,7 @@ def repeat_interleave(
                 f"{repeats.numel()} and input.size({dim}) = {size}"
             )
         places = _places_repeated(expand(reshape(repeats, (-1,)), size))
-        return TENSORS.index_select(input, dim=dim, index=places)
+        return TENSORS.index_select(input, places, dim=dim)
     times = integer("repeat_interleave", "repeats", repeats)
     if times < 0:
         raise RuntimeError("Repeats must be non-negative")
@@ -214,7 +236,9 @@ def repeat_interleave(
     return view(TENSORS.contiguous(stretched), (*shape[:dim], size * times, *shape[dim + 1 :]))
 
 
-_repeated_places = Op("repeated_places", lambda xp, repeats: xp.repeat(xp.arange(repeats.size), repeats.tolist()))
+_repeated_places = Op(
+    "repeated_places", lambda xp, repeats: xp.repeat(xp.arange(repeats.size), repeats.tolist())
+)
 
 
 def _places_repeated(repeats: Tensor) -> Tensor:
@@ -230,12 +254,17 @@ def _places_repeated(repeats: Tensor) -> Tensor:
 
 def _pad_kernel(xp: Any, x: Any, pad: tuple[int, ...], value: float) -> Any:
     """`pad` holds what to add before and after each dimension, the last one first; negative crops."""
-    if not pad:
-        return xp.array(x, copy=True)
     widths = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     kept = tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape, strict=True)])
     grown = [(max(a, 0), max(b, 0)) for a, b in widths]
-    return xp.pad(x[kept], grown, mode="constant", constant_values=xp.asarray(value).astype(x.dtype).item())
+    if not any(a or b for a, b in grown):
+        return xp.array(x[kept], order=kept_order(x[kept]), copy=True)
+    return _grown(xp, x[kept], grown, xp.asarray(value).astype(x.dtype).item())
+
+
+@row_major
+def _grown(xp: Any, x: Any, widths: list[tuple[int, int]], value: Any) -> Any:
+    return xp.pad(x, widths, mode="constant", constant_values=value)
 
 
 _constant_pad = Op(

@@ -28,6 +28,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES, NUMPY, Array, Kernel
 from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
+from refgrad.layout import arranged
 from refgrad.modes import state
 from refgrad.tensor import Tensor, result_type
 
@@ -131,6 +132,8 @@ class OpNode(Node):
             raise RuntimeError(FREED)
         else:
             values = []
+        if self.op.several and len(self.meta) == 1:
+            gradient = [gradient]
         if plan.joint:
             return plan.formulas[0][1](names, gradient, *values)
         edges = self.next_functions
@@ -192,13 +195,21 @@ class OpNode(Node):
         return f"output {saved._edge[1]} of {saved._edge[0].name()}"
 
     def _promoted(self, values: list[Any], names: Any) -> list[Any]:
-        """Saved operands in the dtype of the computation, as they entered it."""
+        """Saved operands as they meet a gradient in torch.
+
+        torch saves operands as they were given and promotes in each step of a formula. Arrays do that
+        too, but for 0-dim operands, which do not widen others in torch, and for integers.
+        """
         for k, name in enumerate(self.plan.names):
             if name in self.op.promoted and self.versions[k] is not None:
-                values[k] = names.cast(values[k], self.compute)
+                value = values[k]
+                if not value.ndim or FROM_NUMPY[getattr(value, "_data", value).dtype].category < dtypes.FLOATING:
+                    values[k] = names.cast(value, dtype=self.compute)
         return values
 
     def release(self) -> None:
+        if self.op.saves_params:
+            self.saved = None
         for version in self.versions:
             if version is not None:
                 self.saved = None
@@ -273,6 +284,7 @@ class Op:
         view: bool = False,
         sequence: bool = False,
         differentiable: tuple[int, ...] | None = None,
+        saves_params: bool = False,
     ) -> None:
         if name in OPS:
             raise ValueError(f"op {name!r} has a record already")
@@ -290,6 +302,7 @@ class Op:
         self.view = view
         self.sequence = sequence
         self.differentiable = differentiable
+        self.saves_params = saves_params
         camel = "".join(part.capitalize() for part in name.split("_"))
         self.node = node or f"{camel}Backward0"
         self.node_classes = _NodeClasses(self)
@@ -330,7 +343,12 @@ class Op:
         if self.sequence:
             return state.run(kernel, arrays, **params), promoted
         try:
-            return state.run(kernel, *arrays, **params), promoted
+            made = state.run(kernel, *arrays, **params)
+            if self.promote is not None and len(arrays) > 1 and type(made) in MODULES:
+                operands = [a for a in arrays if type(a) in MODULES]
+                if not all(a.flags.c_contiguous for a in operands):
+                    made = arranged(MODULES[type(made)], made, operands)
+            return made, promoted
         except ValueError:
             if len(arrays) > 1:
                 raise broadcast_error(*arrays) from None
@@ -358,7 +376,7 @@ class Op:
                 self.record(mask, inputs, params, outputs, promoted)
         elif base is not None and base._rg:
             for t in outputs:
-                t._rg = True  # a view made without recording still knows that its base has gradients
+                t._rg = t._inherits = True
         return tuple(outputs) if self.several else outputs[0]
 
     def record(

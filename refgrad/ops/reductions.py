@@ -1,4 +1,4 @@
-"""Sums, means, products, variances, norms, and tests over dimensions.
+"""Sums, means, products, and tests over dimensions.
 
 In records `dim` is None for all elements where torch has a node of its own for that, else a tuple
 of dimensions; both reduce a 0-dim tensor to itself.
@@ -7,13 +7,14 @@ of dimensions; both reduce a 0-dim tensor to itself.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
+from refgrad.layout import row_major
 from refgrad.modes import is_grad_enabled
 from refgrad.ops.arguments import WHOLE, differentiable_dtype, reduced_dims, tensor_argument
+from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim
 
@@ -25,24 +26,20 @@ __all__ = [
     "nanmean",
     "nansum",
     "prod",
-    "std",
-    "std_mean",
     "sum",
-    "var",
-    "var_mean",
 ]
 
 PAIRWISE = 128
 """Up to so many elements it makes no difference in which order a sum is taken."""
 
 
-def _axes(ndim: int, dim: Any) -> tuple[int, ...]:
+def axes_of(ndim: int, dim: Any) -> tuple[int, ...]:
     return tuple(range(ndim)) if dim is None else dim
 
 
-def _count(shape: tuple[int, ...], dim: Any) -> int:
+def count_of(shape: tuple[int, ...], dim: Any) -> int:
     """How many elements are reduced to one."""
-    return math.prod(shape[k] for k in _axes(len(shape), dim))
+    return math.prod(shape[k] for k in axes_of(len(shape), dim))
 
 
 def total(xp: Any, x: Any, dim: Any, keepdim: bool = False) -> Any:
@@ -51,12 +48,12 @@ def total(xp: Any, x: Any, dim: Any, keepdim: bool = False) -> Any:
     NumPy adds in pairs, whose error grows with the logarithm of the length as torch's does, but
     only along the last axis of row-major memory: long sums are brought there.
     """
-    axes = _axes(x.ndim, dim)
+    axes = axes_of(x.ndim, dim)
     if x.dtype == xp.float16:
         x = x.astype(xp.float32)
     if not axes:
         return x
-    count = _count(x.shape, axes)
+    count = count_of(x.shape, axes)
     if count <= PAIRWISE or x.dtype.kind not in "fc":
         return xp.sum(x, axis=axes, keepdims=keepdim)
     kept = [k for k in range(x.ndim) if k not in axes]
@@ -93,7 +90,8 @@ Op(
 )
 
 
-def _dtype_of_sum(x: Any, dtype: DType | None) -> Any:
+def dtype_of_sum(x: Any, dtype: DType | None) -> Any:
+    """The array dtype in which elements are summed or multiplied: that asked for, int64 for integers."""
     if dtype is not None:
         return dtype.numpy
     return dtypes.int64.numpy if x.dtype.kind in "bui" else x.dtype
@@ -103,13 +101,13 @@ def _dtype_of_sum(x: Any, dtype: DType | None) -> Any:
 
 
 def _sum_kernel(xp: Any, x: Any, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> Any:
-    made = _dtype_of_sum(x, dtype)
+    made = dtype_of_sum(x, dtype)
     return total(xp, x.astype(made, copy=False), dim, keepdim).astype(made, copy=False)
 
 
 _sum = Op(
     "sum",
-    _sum_kernel,
+    row_major(_sum_kernel),
     {"self": lambda F, g, self_shape, dim: spread(F, g, self_shape, dim)},
     node=lambda inputs, params: "SumBackward0" if params["dim"] is None else "SumBackward1",
 )
@@ -130,7 +128,7 @@ _sum.public = sum
 
 
 def _nansum_kernel(xp: Any, x: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
-    made = _dtype_of_sum(x, dtype)
+    made = dtype_of_sum(x, dtype)
     x = x.astype(made, copy=False)
     if x.dtype.kind == "f":
         x = xp.where(xp.isnan(x), xp.zeros((), made), x)
@@ -139,7 +137,7 @@ def _nansum_kernel(xp: Any, x: Any, dim: Any, keepdim: bool, dtype: DType | None
 
 _nansum = Op(
     "nansum",
-    _nansum_kernel,
+    row_major(_nansum_kernel),
     {"self": lambda F, g, self, dim: spread(F, g, self.shape, dim) * (self == self)},
 )
 
@@ -155,16 +153,16 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTyp
 # Means
 
 
-def _mean_kernel(xp: Any, x: Any, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> Any:
+def mean_kernel(xp: Any, x: Any, dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> Any:
     made = x.dtype if dtype is None else dtype.numpy
     x = x.astype(made, copy=False)
-    return xp.true_divide(total(xp, x, dim, keepdim), _count(x.shape, dim)).astype(made, copy=False)
+    return xp.true_divide(total(xp, x, dim, keepdim), count_of(x.shape, dim)).astype(made, copy=False)
 
 
 _mean = Op(
     "mean",
-    _mean_kernel,
-    {"self": lambda F, g, self_shape, dim: spread(F, g / max(_count(self_shape, dim), 1), self_shape, dim)},
+    row_major(mean_kernel),
+    {"self": lambda F, g, self_shape, dim: spread(F, g / max(count_of(self_shape, dim), 1), self_shape, dim)},
     node=lambda inputs, params: "MeanBackward0" if params["dim"] is None else "MeanBackward1",
 )
 
@@ -173,7 +171,8 @@ def _dtype_of_mean(name: str, input: Tensor, dtype: DType | None) -> None:
     found, whose = (input.dtype, "Input") if dtype is None else (dtype, "Optional")
     if found.category < dtypes.FLOATING:
         raise RuntimeError(
-            f"{name}(): could not infer output dtype. {whose} dtype must be either a floating point or complex "
+            f"{name}(): could not infer output dtype. {whose} dtype must be either a floating point or "
+            "complex "
             f"dtype. Got: {dtypes.SCALAR_TYPE[found.name]}"
         )
 
@@ -198,16 +197,16 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTy
         )
     _dtype_of_mean("nanmean", input, dtype)
     present = input.detach()
-    counted = sum(present == present, dim, keepdim)
-    return nansum(input, dim, keepdim, dtype=dtype) / counted
+    counted = sum(TENSORS.eq(present, present), dim, keepdim)
+    return TENSORS.div(nansum(input, dim, keepdim, dtype=dtype), counted)
 
 
 # Products
 
 
 def _prod_kernel(xp: Any, x: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
-    axes = _axes(x.ndim, dim)
-    made = _dtype_of_sum(x, dtype)
+    axes = axes_of(x.ndim, dim)
+    made = dtype_of_sum(x, dtype)
     x = x.astype(made, copy=False)
     return xp.prod(x, axis=axes, keepdims=keepdim).astype(made, copy=False) if axes else x
 
@@ -231,7 +230,7 @@ def _prod_self(F: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any
     everything = spread(F, g, self_shape, dim)
     if not size or (self != 0).all():
         return everything * (keep(F, result, self_shape, dim) / self).conjugate()
-    if _count(self_shape, dim) == 1:
+    if count_of(self_shape, dim) == 1:
         return everything
     if dim is not None:
         return everything * _others(F, self, dim[0]).conjugate()
@@ -243,7 +242,7 @@ def _prod_self(F: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any
 
 _prod = Op(
     "prod",
-    _prod_kernel,
+    row_major(_prod_kernel),
     {"self": _prod_self},
     node=lambda inputs, params: "ProdBackward0" if params["dim"] is None else "ProdBackward1",
 )
@@ -260,139 +259,6 @@ def prod(input: Tensor, dim: Any = WHOLE, keepdim: bool = False, *, dtype: DType
     return _prod(input, dim=dims, keepdim=keepdim, dtype=dtype)
 
 
-# Variances
-
-
-def _var_kernel(xp: Any, x: Any, dim: Any, correction: float, keepdim: bool) -> Any:
-    return _moments(xp, x, dim, correction, keepdim)[0]
-
-
-def _moments(xp: Any, x: Any, dim: Any, correction: float, keepdim: bool) -> tuple[Any, Any]:
-    """Variance and mean, in double precision throughout, as torch computes them."""
-    kind = x.dtype
-    x = x.astype(xp.complex128 if kind.kind == "c" else xp.float64, copy=False)
-    mean = _mean_kernel(xp, x, dim, True)
-    apart = x - mean
-    squares = apart.real**2 + apart.imag**2 if kind.kind == "c" else apart * apart
-    freedom = max(_count(x.shape, dim) - correction, 0)
-    var = xp.true_divide(total(xp, squares, dim, keepdim), freedom)
-    if not keepdim:
-        mean = xp.reshape(mean, var.shape)
-    real = kind if kind.kind == "f" else xp.finfo(kind).dtype
-    return var.astype(real, copy=False), mean.astype(kind, copy=False)
-
-
-def _var_self(F: Any, g: Any, self: Any, dim: Any, correction: float) -> Any:
-    shape = self.shape
-    g = keep(F, g, shape, dim)
-    apart = self - F.mean(self, dim=_axes(len(shape), dim), keepdim=True)
-    freedom = _count(shape, dim) - correction
-    if freedom <= 0 and (dim is None or not shape):
-        return g * ((apart != 0) * 1.0 / 0)  # NaN at the mean and infinite elsewhere
-    return (g * (2 / freedom if freedom else math.inf)) * apart
-
-
-def _std_to_var(F: Any, g: Any, std: Any) -> Any:
-    """The gradient of the variance, given that of its root: zero where the root is zero."""
-    return F.zero_where(g / (std * 2), std == 0)
-
-
-def _var_mean_self(F: Any, g: Any, self: Any, self_shape: Any, dim: Any, correction: float) -> Any:
-    parts = []
-    if g[0] is not None:
-        parts.append(_var_self(F, g[0], self, dim, correction))
-    if g[1] is not None:
-        parts.append(spread(F, g[1] / max(_count(self_shape, dim), 1), self_shape, dim))
-    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
-
-
-def _std_mean_self(F: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any, correction: float) -> Any:
-    of_var = None if g[0] is None else _std_to_var(F, g[0], result)
-    return _var_mean_self(F, [of_var, g[1]], self, self_shape, dim, correction)
-
-
-def _running_mean(xp: Any, x: Any, mean: Any, dim: Any) -> Any:
-    """torch updates the mean element by element: after an infinity only NaN can follow."""
-    axes = _axes(x.ndim, dim)
-    if not axes or x.dtype.kind != "f" or not x.size:
-        return mean
-    infinite = xp.isinf(x)
-    last = infinite[tuple([slice(-1, None) if k in axes else slice(None) for k in range(x.ndim)])]
-    early = xp.sum(infinite, axis=axes, keepdims=True) > last
-    return xp.where(xp.reshape(early, mean.shape), xp.asarray(xp.nan, mean.dtype), mean)
-
-
-def _var_mean_kernel(xp: Any, x: Any, dim: Any, correction: float, keepdim: bool) -> tuple[Any, Any]:
-    var, mean = _moments(xp, x, dim, correction, keepdim)
-    return var, _running_mean(xp, x, mean, dim)
-
-
-def _std_mean_kernel(xp: Any, x: Any, dim: Any, correction: float, keepdim: bool) -> tuple[Any, Any]:
-    wide = x.astype(xp.float64) if x.dtype.kind == "f" else x
-    var, mean = _moments(xp, wide, dim, correction, keepdim)
-    real = x.dtype if x.dtype.kind == "f" else var.dtype
-    return xp.sqrt(var).astype(real, copy=False), _running_mean(xp, x, mean, dim).astype(x.dtype, copy=False)
-
-
-def _std_self(F: Any, g: Any, self: Any, result: Any, dim: Any, correction: float) -> Any:
-    return _var_self(F, _std_to_var(F, g, result), self, dim, correction)
-
-
-_var = Op("var", _var_kernel, {"self": _var_self})
-_std = Op("std", lambda xp, x, **params: _std_mean_kernel(xp, x, **params)[0], {"self": _std_self})
-_var_mean = Op("var_mean", _var_mean_kernel, {"self": _var_mean_self}, several=True)
-_std_mean = Op("std_mean", _std_mean_kernel, {"self": _std_mean_self}, several=True)
-
-
-def _spread_of(op: Op, kind: str, input: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
-    name = op.name
-    if tensor_argument(name, input).dtype.category < dtypes.FLOATING:
-        raise RuntimeError(f"{kind} only support floating point and complex dtypes")
-    if isinstance(dim, bool):
-        dim, unbiased = None, dim
-    if correction is not None and unbiased is not None:
-        raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction")
-    if correction is None:
-        correction = 1 if unbiased is None else int(unbiased)
-    dims = None if dim is None else reduced_dims(dim, input.ndim)
-    if _count(input.shape, dims) <= correction:
-        warnings.warn(
-            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
-            "factor (input numel divided by output numel).",
-            UserWarning,
-            stacklevel=3,
-        )
-    return op(input, dim=dims, correction=correction, keepdim=keepdim)
-
-
-def var(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
-) -> Tensor:
-    """The variance over `dim`: squared distances from the mean, divided by their number less `correction` (1)."""
-    return _spread_of(_var, "std and var", input, dim, unbiased, keepdim, correction)
-
-
-def std(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
-) -> Tensor:
-    """The standard deviation over `dim`; arguments as in `var`. Its derivative is 0 where it is 0."""
-    return _spread_of(_std, "std and var", input, dim, unbiased, keepdim, correction)
-
-
-def var_mean(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
-) -> tuple[Tensor, Tensor]:
-    """Variance and mean over `dim`; arguments as in `var`."""
-    return _spread_of(_var_mean, "var_mean", input, dim, unbiased, keepdim, correction)
-
-
-def std_mean(
-    input: Tensor, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
-) -> tuple[Tensor, Tensor]:
-    """Standard deviation and mean over `dim`; arguments as in `var`."""
-    return _spread_of(_std_mean, "std_mean", input, dim, unbiased, keepdim, correction)
-
-
 # Tests
 
 
@@ -401,7 +267,7 @@ def _truth(name: str, function: str) -> Op:
         made = getattr(xp, function)(x != 0, axis=dim, keepdims=keepdim) if dim else x != 0
         return made.astype(x.dtype if x.dtype == xp.uint8 else xp.bool_, copy=False)
 
-    return Op(name, kernel)
+    return Op(name, row_major(kernel))
 
 
 _all, _any = _truth("all", "all"), _truth("any", "any")
@@ -424,7 +290,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 _all.public, _any.public = all, any
-_count_nonzero = Op("count_nonzero", lambda xp, x, dim: _sum_kernel(xp, x != 0, dim))
+_count_nonzero = Op("count_nonzero", row_major(lambda xp, x, dim: _sum_kernel(xp, x != 0, dim)))
 
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
@@ -433,8 +299,5 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 
 _count_nonzero.public = count_nonzero
-METHODS = {
-    name: globals()[name]
-    for name in ("all", "any", "count_nonzero", "mean", "nanmean", "nansum", "prod", "std", "sum", "var")
-}
+METHODS = {name: globals()[name] for name in __all__}
 INPLACE: dict[str, Any] = {}

@@ -8,8 +8,11 @@ from typing import Any
 from refgrad import dtypes, return_types
 from refgrad.devices import Kernel
 from refgrad.dtypes import dtype as DType
+from refgrad.layout import row_major
+from refgrad.modes import is_grad_enabled
 from refgrad.ops.arguments import differentiable_dtype, integer, tensor_argument
 from refgrad.ops.record import Op
+from refgrad.ops.reductions import dtype_of_sum
 from refgrad.tensor import Tensor, check_dim
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "logcumsumexp"]
@@ -20,8 +23,9 @@ def _at(dim: int, what: Any) -> tuple[Any, ...]:
 
 
 def _one_dim_up(kernel: Kernel) -> Kernel:
-    """A kernel that takes 0-dim arrays as arrays of one element."""
+    """A kernel that takes 0-dim arrays as arrays of one element, and lays out its results row by row."""
 
+    @row_major
     def call(xp: Any, x: Any, *others: Any, **params: Any) -> Any:
         if x.ndim:
             return kernel(xp, x, *others, **params)
@@ -38,18 +42,19 @@ def _wider(xp: Any, x: Any) -> Any:
 
 def _running(function: str) -> Kernel:
     def kernel(xp: Any, x: Any, dim: int, dtype: DType | None = None) -> Any:
-        if dtype is not None:
-            x = x.astype(dtype.numpy, copy=False)
-        made = x.dtype if x.dtype.kind in "fc" else dtypes.int64.numpy if dtype is None else x.dtype
-        return getattr(xp, function)(x, axis=dim, dtype=_wider(xp, x.astype(made, copy=False))).astype(
-            made, copy=False
-        )
+        made = dtype_of_sum(x, dtype)
+        x = x.astype(made, copy=False)
+        return getattr(xp, function)(x, axis=dim, dtype=_wider(xp, x)).astype(made, copy=False)
 
     return _one_dim_up(kernel)
 
 
 def _backwards(F: Any, x: Any, dim: int) -> Any:
     return F.flip(x, dims=(dim,)) if x.ndim else x
+
+
+def _sums_from_here(F: Any, x: Any, dim: int) -> Any:
+    return _backwards(F, F.cumsum(_backwards(F, x, dim), dim=dim), dim)
 
 
 def _length(x: Any, dim: int) -> int:
@@ -62,7 +67,7 @@ def _length(x: Any, dim: int) -> int:
 def _cumsum_self(F: Any, g: Any, dim: int) -> Any:
     if _length(g, dim) == 1:
         return g
-    return _backwards(F, F.cumsum(_backwards(F, g, dim), dim=dim), dim)
+    return _sums_from_here(F, g, dim)
 
 
 _cumsum = Op("cumsum", _running("cumsum"), {"self": _cumsum_self})
@@ -106,13 +111,29 @@ Op(
 )
 
 
+def _around_first_zero(F: Any, g: Any, self: Any, result: Any, before: Any, dim: int) -> Any:
+    """The gradient of cumprod where there are zeros, without a loop, but not to be differentiated again.
+
+    Before the first zero as without zeros; at it the sum over what follows up to the next; then zero.
+    """
+    zeros = F.cumsum(self == 0, dim=dim)
+    early = _sums_from_here(F, F.zero_where(g * result.conjugate(), zeros != 0), dim) / self.conjugate()
+    skipped = (self == 0) | (zeros != 1)
+    following = F.cumprod(F.zero_where(self.conjugate(), skipped) + skipped, dim=dim)
+    passed = F.sum(following * F.zero_where(g, zeros != 1), dim=(dim,), keepdim=True)
+    at_first = F.zero_where(before.conjugate() * passed, (self != 0) | (zeros != 1))
+    return F.zero_where(early, zeros != 0) + at_first
+
+
 def _cumprod_self(F: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
-    if _length(g, dim) == 1:
+    if _length(g, dim) == 1 or 0 in g.shape:
         return g
     if (self != 0).all():
-        weighted = g * result.conjugate()
-        return _backwards(F, F.cumsum(_backwards(F, weighted, dim), dim=dim), dim) / self.conjugate()
-    before = _shift(F, result, dim, 1, 1.0)
+        return _sums_from_here(F, g * result.conjugate(), dim) / self.conjugate()
+    if not is_grad_enabled():
+        return _around_first_zero(F, g, self, result, _shift(F, result, dim, 1, 1.0), dim)
+    # Of the input alone: what a gradient of the result itself would be is torch's choice.
+    before = _shift(F, F.cumprod(self, dim=dim), dim, 1, 1.0)
     after = _recur_start(F, g, self, dim)
     return before.conjugate() * after
 
@@ -166,10 +187,14 @@ def _logcumsumexp_kernel(xp: Any, x: Any, dim: int) -> Any:
 
 def _logcumsumexp_self(F: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
     """Each element's share of the first sum it enters, times what all later sums pass on to that one."""
-    if not g.ndim:
+    if not g.ndim or not g.shape[dim]:
         return g
-    following = _shift(F, result, dim, -1, 0.0)
-    passed = _backwards(F, F.exp(result - following), dim)
+    size = g.shape[dim]
+    early = F.slice(result, dim=dim, start=0, stop=size - 1, step=1)
+    late = F.slice(result, dim=dim, start=1, stop=size, step=1)
+    growth = F.zero_where(early - late, early == late)  # infinities that are equal pass everything on
+    padded = F.constant_pad_nd(growth, pad=(0, 0) * (g.ndim - 1 - dim) + (0, 1), value=0.0)
+    passed = _backwards(F, F.exp(padded), dim)
     return F.exp(self - result) * _backwards(F, F.recur(_backwards(F, g, dim), passed, dim=dim), dim)
 
 
@@ -179,6 +204,10 @@ _logcumsumexp = Op("logcumsumexp", _one_dim_up(_logcumsumexp_kernel), {"self": _
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """The logarithms of the sums of exponentials so far along `dim`; floating point only."""
     found = check_dim(integer("logcumsumexp", "dim", dim), tensor_argument("logcumsumexp", input).ndim)
+    if input.is_complex():
+        raise NotImplementedError(
+            "logcumsumexp() of complex tensors is not available: expected a real tensor"
+        )
     if input.dtype.category < dtypes.FLOATING:
         raise NotImplementedError(
             f"\"logcumsumexp_out_cpu\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
@@ -210,16 +239,19 @@ def _extremum_self(F: Any, g: Any, self_shape: Any, result1: Any, dim: int) -> A
 
 
 def _extremum(name: str, better: str) -> Op:
-    return Op(
-        name, _running_extremum(better), {"self": _extremum_self}, several=True, differentiable=(0,)
-    )
+    return Op(name, _running_extremum(better), {"self": _extremum_self}, several=True, differentiable=(0,))
 
 
 _cummax, _cummin = _extremum("cummax", "greater_equal"), _extremum("cummin", "less_equal")
 
 
 def _extrema(op: Op, input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    return op(input, dim=check_dim(integer(op.name, "dim", dim), tensor_argument(op.name, input).ndim))
+    found = check_dim(integer(op.name, "dim", dim), tensor_argument(op.name, input).ndim)
+    if input.is_complex():
+        raise NotImplementedError(
+            f"\"{op.name}_cpu\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
+        )
+    return op(input, dim=found)
 
 
 def cummax(input: Tensor, dim: int) -> Any:

@@ -62,7 +62,7 @@ def _gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
     shape = index.shape
     x, index = _up(xp, x), _up(xp, index)
     _bounded(xp, index, x.shape[dim], dim)
-    return xp.reshape(xp.array(x[_grid(xp, index, dim)], copy=True), shape)
+    return xp.reshape(xp.array(x[_grid(xp, index, dim)], order="C", copy=True), shape)
 
 
 _gather_op = Op(
@@ -112,7 +112,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 def _scatter_add(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
-    out = xp.array(x, copy=True)
+    out = xp.array(x, order="C", copy=True)
     target, index, src = _up(xp, out), _up(xp, index), _up(xp, src)
     _bounded(xp, index, target.shape[dim], dim)
     xp.scatter_add(target, _grid(xp, index, dim), src[tuple(slice(n) for n in index.shape)])
@@ -158,7 +158,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 def _scatter(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
-    out = xp.array(x, copy=True)
+    out = xp.array(x, order="C", copy=True)
     target, index = _up(xp, out), _up(xp, index)
     _bounded(xp, index, target.shape[dim], dim)
     if getattr(src, "ndim", 0):
@@ -217,7 +217,7 @@ _OUT_OF_BOUNDS = "index {worst} is out of bounds for dimension {dim} with size {
 
 def _index_select(xp: Any, x: Any, index: Any, dim: int) -> Any:
     whole, places = _vector(xp, x, index, dim, IndexError, "index out of range in self")
-    out = xp.array(whole[_along(dim, places)], copy=True)
+    out = xp.array(whole[_along(dim, places)], order="C", copy=True)
     return out if x.ndim else xp.reshape(out, ())
 
 
@@ -244,7 +244,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _index_add(xp: Any, x: Any, index: Any, source: Any, dim: int, alpha: Any) -> Any:
-    out = xp.array(x, copy=True)
+    out = xp.array(x, order="C", copy=True)
     target, places = _vector(xp, out, index, dim, RuntimeError, _OUT_OF_BOUNDS)
     values = _up(xp, source)
     xp.scatter_add(target, _along(dim, places), values if alpha == 1 else values * alpha)
@@ -284,7 +284,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 
 
 def _index_copy(xp: Any, x: Any, index: Any, source: Any, dim: int) -> Any:
-    out = xp.array(x, copy=True)
+    out = xp.array(x, order="C", copy=True)
     target, places = _vector(xp, out, index, dim, RuntimeError, _OUT_OF_BOUNDS)
     target[_along(dim, places)] = source
     return xp.reshape(target, out.shape)
@@ -350,7 +350,7 @@ _take_op = Op(
 
 
 def _put_add(xp: Any, x: Any, index: Any, source: Any) -> Any:
-    out = xp.array(x, copy=True)
+    out = xp.array(x, order="C", copy=True)
     xp.scatter_add(out, index, source)
     return out
 
@@ -409,7 +409,7 @@ _masked_select = Op(
 
 
 def _assign_mask(xp: Any, x: Any, mask: Any, values: Any) -> Any:
-    out = xp.array(x, copy=True)
+    out = xp.array(x, order="C", copy=True)
     out[mask] = values
     return out
 
@@ -427,7 +427,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where a mask is true, as a vector; the two broadcast."""
     if mask.dtype is not dtypes.bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
-    from refgrad.ops.shape import broadcast_tensors
+    from refgrad.ops.grids import broadcast_tensors
 
     wide, places = broadcast_tensors(input, mask)
     return _masked_select(input if wide.shape == input.shape else wide, places)

@@ -1,4 +1,4 @@
-"""Views in another shape: reshape, squeeze, expand, and what is built of them.
+"""Views in another shape: reshape, squeeze, expand and their kin.
 
 What torch returns as a view shares memory here too. `reshape` copies where torch copies, that is
 where the elements cannot be reached by strides of the new shape.
@@ -7,8 +7,7 @@ where the elements cannot be reached by strides of the new shape.
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from refgrad.devices import Array
@@ -16,19 +15,14 @@ from refgrad.dtypes import SCALAR_TYPE, dtype
 from refgrad.ops.arguments import integer, integers, spelled_out, tensor_argument
 from refgrad.ops.conversion import contiguous
 from refgrad.ops.names import TENSORS
-from refgrad.ops.record import Op, broadcast_error
+from refgrad.ops.record import Op
 from refgrad.ops.reductions import sum
 from refgrad.tensor import Tensor, check_dim
 
 __all__ = [
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
-    "broadcast_tensors",
     "broadcast_to",
     "detach",
     "flatten",
-    "meshgrid",
     "narrow",
     "ravel",
     "reshape",
@@ -46,6 +40,7 @@ def _in_shape(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
 
 _BACK = {"self": lambda F, g, self_shape: F.reshape(g, shape=self_shape)}
 _view = Op("reshape", _in_shape, _BACK, view=True, node="ViewBackward0")
+_reshape_alias = Op("reshape_alias", _in_shape, _BACK, view=True)
 _unsafe_view = Op("unsafe_view", _in_shape, _BACK)
 
 
@@ -111,8 +106,10 @@ def _shape_argument(function: str, shape: Any) -> tuple[int, ...]:
 def _reshaped(input: Tensor, shape: tuple[int, ...]) -> Tensor:
     data = input._data
     shape = _complete(shape, data.size)
-    if _can_be_view(data, shape):
+    if data.flags.c_contiguous:
         return _view(input, shape=shape)
+    if _can_be_view(data, shape):
+        return _reshape_alias(input, shape=shape)
     return _unsafe_view(contiguous(input), shape=shape)
 
 
@@ -121,7 +118,10 @@ _view.public = reshape
 
 def _reshape_method(self: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """``x.reshape(2, 3)`` or ``x.reshape((2, 3))``; see `torch.reshape`."""
-    return _reshaped(self, spelled_out("reshape", "shape", sizes if shape is None else (shape,)))
+    given = sizes if shape is None else (shape,)
+    if len(given) == 1 and isinstance(given[0], str):
+        raise TypeError("reshape(): argument 'shape' (position 1) must be tuple of ints, not str")
+    return _reshaped(self, spelled_out("reshape", "shape", given))
 
 
 def view(input: Tensor, *sizes: Any, size: Any = None, dtype: dtype | None = None) -> Tensor:
@@ -129,8 +129,11 @@ def view(input: Tensor, *sizes: Any, size: Any = None, dtype: dtype | None = Non
 
     Raises RuntimeError where the strides do not allow it: `reshape` copies then.
     """
-    if dtype is None and len(sizes) == 1 and hasattr(sizes[0], "is_floating_point") and not isinstance(
-        sizes[0], Tensor
+    if (
+        dtype is None
+        and len(sizes) == 1
+        and hasattr(sizes[0], "is_floating_point")
+        and not isinstance(sizes[0], Tensor)
     ):
         dtype = sizes[0]
     if dtype is not None:
@@ -217,17 +220,36 @@ def _squeezed(xp: Any, x: Any, dim: tuple[int, ...], form: int) -> Any:
     return xp.reshape(x, [n for k, n in enumerate(x.shape) if k not in dim])
 
 
+def _unsqueezed(F: Any, g: Any, dim: tuple[int, ...]) -> Any:
+    for k in sorted(dim):
+        g = F.unsqueeze(g, dim=k)
+    return g
+
+
 _squeeze = Op(
-    "squeeze", _squeezed, _BACK, view=True, node=lambda inputs, params: f"SqueezeBackward{params['form']}"
+    "squeeze",
+    _squeezed,
+    {"self": _unsqueezed},
+    view=True,
+    node=lambda inputs, params: f"SqueezeBackward{params['form']}",
 )
-_unsqueeze = Op("unsqueeze", lambda xp, x, dim: xp.expand_dims(x, dim), _BACK, view=True)
+_unsqueeze = Op(
+    "unsqueeze",
+    lambda xp, x, dim: xp.expand_dims(x, dim),
+    {"self": lambda F, g, dim: F.squeeze(g, dim=(dim,), form=1)},
+    view=True,
+)
 
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """The view without dimensions of size one; with `dim`, without those of them that are."""
     shape = tensor_argument("squeeze", input)._data.shape
     form = 0 if dim is None else 1 if isinstance(dim, int) else 2
-    asked = range(len(shape)) if dim is None else [check_dim(d, len(shape)) for d in ((dim,) if form == 1 else dim)]
+    asked = (
+        range(len(shape))
+        if dim is None
+        else [check_dim(d, len(shape)) for d in ((dim,) if form == 1 else dim)]
+    )
     if len(set(asked)) != len(asked):
         twice = next(d for d in asked if list(asked).count(d) > 1)
         raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
@@ -274,7 +296,8 @@ def _expanded(input: Tensor, size: tuple[int, ...]) -> Tensor:
             )
         if n != -1 and (have != n and (have != 1 or n < 0)):
             raise RuntimeError(
-                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
+                f"The expanded size of the tensor ({n}) must match the existing size ({have}) at "
+                "non-singleton "
                 f"dimension {k}.  Target sizes: {list(size)}.  Tensor sizes: {list(shape)}"
             )
         found.append(have if n == -1 else n)
@@ -299,21 +322,6 @@ def expand_as(self: Tensor, other: Tensor) -> Tensor:
     return _expanded(self, other._data.shape)
 
 
-def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """The tensors as views of their common shape; those that have it as they are."""
-    shapes = [tensor_argument("broadcast_tensors", t)._data.shape for t in tensors]
-    common: list[int] = []
-    for shape in shapes:
-        for k in range(1, len(shape) + 1):
-            if k > len(common):
-                common.insert(0, shape[-k])
-            elif common[-k] == 1:
-                common[-k] = shape[-k]
-            elif shape[-k] not in (1, common[-k]):
-                raise broadcast_error(*[t._data for t in tensors])
-    return tuple([t if s == tuple(common) else _expanded(t, tuple(common)) for t, s in zip(tensors, shapes, strict=True)])
-
-
 def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """The tensor summed over what was broadcast from that size."""
     wanted = spelled_out("sum_to_size", "size", sizes if size is None else (size,))
@@ -324,68 +332,6 @@ def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     dims = [k for k, n in enumerate(shape) if k < lead or (wanted[k - lead] == 1 != n)]
     out = sum(self, dims, keepdim=True) if dims else self
     return view(out, wanted) if lead else out
-
-
-def _each(function: Any, tensors: tuple[Any, ...]) -> Any:
-    """A function of one tensor, applied to each of several."""
-    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
-        return function(tensors[0])
-    return tuple([function(t) for t in (tensors[0] if len(tensors) == 1 else tensors)])
-
-
-def _at_least(ndim: int, x: Tensor) -> Tensor:
-    if not x.ndim and ndim:
-        return _reshaped(x, (1,) * ndim)
-    for place in ((0, -1) if x.ndim == 1 else (-1,))[: ndim - x.ndim] if ndim > x.ndim else ():
-        x = unsqueeze(x, place)
-    return x
-
-
-def atleast_1d(*tensors: Any) -> Any:
-    """Each tensor with at least one dimension; one tensor, or a tuple of several."""
-    return _each(lambda x: _at_least(1, x), tensors)
-
-
-def atleast_2d(*tensors: Any) -> Any:
-    """Each tensor with at least two dimensions, new ones first; one tensor, or a tuple of several."""
-    return _each(lambda x: _at_least(2, x), tensors)
-
-
-def atleast_3d(*tensors: Any) -> Any:
-    """Each tensor with at least three dimensions, a vector in the middle one; one tensor, or a tuple."""
-    return _each(lambda x: _at_least(3, x), tensors)
-
-
-def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
-    """Vectors as coordinate grids; with indexing "xy" the first two dimensions are swapped."""
-    axes: Sequence[Tensor] = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
-    if not axes:
-        raise RuntimeError("meshgrid expects a non-empty TensorList")
-    if indexing is None:
-        warnings.warn(
-            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
-            UserWarning,
-            stacklevel=2,
-        )
-    elif indexing not in ("ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
-    for x in axes:
-        if x.dtype is not axes[0].dtype:
-            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
-        if x.ndim > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {x}")
-    places = list(range(len(axes)))
-    if indexing == "xy" and len(axes) > 1:
-        places[:2] = 1, 0
-    sizes = [1] * len(axes)
-    for place, x in zip(places, axes, strict=True):
-        sizes[place] = x.numel()
-    grids = []
-    for place, x in zip(places, axes, strict=True):
-        along = [1] * len(axes)
-        along[place] = -1
-        grids.append(_expanded(view(x, along), tuple(sizes)))
-    return tuple(grids)
 
 
 # Parts
@@ -400,7 +346,9 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     dim, start = check_dim(dim, input.ndim), integer("narrow", "start", start)
     size = input._data.shape[dim]
     if not -size <= start <= size:
-        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-size}, {size}], but got {start})"
+        )
     if start < 0:
         start += size
     if start + length > size:

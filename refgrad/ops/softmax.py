@@ -8,11 +8,13 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
+from refgrad.layout import row_major
 from refgrad.ops.arguments import integer, reduced_dims, tensor_argument
-from refgrad.ops.conversion import cast
+from refgrad.ops.conversion import cast, clone
 from refgrad.ops.half import in_single
-from refgrad.ops.reductions import keep, total
+from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
+from refgrad.ops.reductions import keep, total
 from refgrad.tensor import Tensor, check_dim
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
@@ -39,14 +41,12 @@ def _logsumexp_self(F: Any, g: Any, self: Any, result: Any, dim: tuple[int, ...]
     return keep(F, g, shape, dim) * F.exp(self - keep(F, result, shape, dim)).conjugate()
 
 
-_logsumexp = Op("logsumexp", _logsumexp_kernel, {"self": _logsumexp_self}, promote="float")
+_logsumexp = Op("logsumexp", row_major(_logsumexp_kernel), {"self": _logsumexp_self}, promote="float")
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """The logarithm of the sum of exponentials over `dim`; integers become the default float."""
-    return _logsumexp(
-        tensor_argument("logsumexp", input), dim=reduced_dims(dim, input.ndim), keepdim=keepdim
-    )
+    return _logsumexp(tensor_argument("logsumexp", input), dim=reduced_dims(dim, input.ndim), keepdim=keepdim)
 
 
 # softmax and log_softmax. Their derivatives are ops as well, so that half precision is computed in single.
@@ -84,7 +84,7 @@ def _softmax_gradient_result(F: Any, g: Any, result: Any, grad: Any, dim: int) -
 
 _softmax = Op(
     "softmax",
-    in_single(_softmax_kernel),
+    row_major(in_single(_softmax_kernel)),
     {"self": lambda F, g, result, dim: F.softmax_gradient(result, g, dim=dim)},
 )
 Op(
@@ -99,7 +99,7 @@ Op(
 )
 _log_softmax = Op(
     "log_softmax",
-    in_single(_log_softmax_kernel),
+    row_major(in_single(_log_softmax_kernel)),
     {"self": lambda F, g, result, dim: F.log_softmax_gradient(result, g, dim=dim)},
 )
 Op(
@@ -116,13 +116,14 @@ Op(
 
 def _along(op: Op, input: Tensor, dim: Any, dtype: DType | None) -> Tensor:
     if dim is None:
-        raise TypeError(f"{op.name}(): argument 'dim' must be int, not NoneType")
+        raise TypeError(f"{op.name}(): argument 'dim' (position 2) must be int, not NoneType")
     x = tensor_argument(op.name, input) if dtype is None else cast(input, dtype)
     dim = check_dim(integer(op.name, "dim", dim), x.ndim)
     if x.dtype.category != dtypes.FLOATING:
-        raise NotImplementedError(
-            f"\"{op.name}_kernel_impl\" not implemented for '{dtypes.SCALAR_TYPE[x.dtype.name]}'"
-        )
+        if not x.numel():
+            return clone(x)
+        kernel = f"{op.name}_{'lastdim_' if dim >= x.ndim - 1 else ''}kernel_impl"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[x.dtype.name]}'")
     return op(x, dim=dim)
 
 
@@ -142,7 +143,9 @@ _softmax.public, _log_softmax.public = softmax, log_softmax
 def _functional(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The form of nn.functional, which chooses a dimension, with a warning, when none is given."""
 
-    def call(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
+    def call(
+        input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
+    ) -> Tensor:
         if dim is None:
             warnings.warn(
                 f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X "
@@ -159,7 +162,7 @@ def _functional(function: Callable[..., Tensor], name: str) -> Callable[..., Ten
 
 def _softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """`softmax` of the negated input."""
-    return softmax(-input, dim, dtype)
+    return softmax(TENSORS.neg(input), dim, dtype)
 
 
 FUNCTIONAL = (

@@ -1,10 +1,10 @@
 """Which of several equal elements torch's CPU selection picks, and in which order it leaves them.
 
-`topk` and `kthvalue` promise nothing about equal elements, but gradients follow the picked ones. So
-for rows with equal elements, and for these only, the selection algorithms are carried out as torch
-has them: quickselect with the median of three as pivot (Numerical Recipes, "select"), and C++'s
-introselect and introsort (D. Musser, 1997). On a GPU, and for the few of a great many that torch finds
-with a heap, equal elements keep their order.
+`topk`, `kthvalue` and the plain `sort` promise nothing about equal elements, but gradients follow the
+picked ones. So for rows with equal elements, and for these only, the selection algorithms are carried
+out as torch has them: quickselect with the median of three as pivot (Numerical Recipes, "select"), and
+C++'s introselect and introsort (D. Musser, 1997). On a GPU, and for the few of a great many that torch
+finds with a heap, equal elements keep their order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def settle(xp: Any, x: Any, order: Any, dim: int, pick: Callable[[list[Any]], li
     if not xp.checks_bounds or not x.size:
         return order
     ranked = xp.moveaxis(xp.take_along_axis(x, order, axis=dim), dim, -1)
-    equal = (ranked[..., 1:] == ranked[..., :-1]) | ((ranked != ranked)[..., 1:] & (ranked != ranked)[..., :-1])
+    equal = (ranked[..., 1:] == ranked[..., :-1]) | (
+        (ranked != ranked)[..., 1:] & (ranked != ranked)[..., :-1]
+    )
     tied = xp.any(equal, axis=-1)
     if not tied.any():
         return order
@@ -81,20 +83,37 @@ def top(row: list[Any], k: int, largest: bool, in_order: bool) -> list[int] | No
     if not k or k * 64 <= size:
         return None
 
-    def before(a: int, b: int) -> bool:
-        x, y = row[a], row[b]
-        if largest:
-            return (x != x and y == y) or x > y
-        return (x == x and y != y) or x < y
-
-    where = list(range(size))
+    where, before = list(range(size)), _order_of(row, largest)
     _introselect(where, k - 1, before)
     if in_order:
-        _introsort(where, 0, k - 1, before)
-        _insertion_sort(where, 0, min(k - 1, _SMALL), before)
-        for i in range(_SMALL, k - 1):
-            _sink(where, i, before)
+        _introsort(where, k - 1, before)
     return where[:k]
+
+
+def sorted_places(row: list[Any], descending: bool) -> list[int] | None:
+    """Indices that sort `row` as introsort does: short rows stably."""
+    if len(row) <= _SMALL:
+        return None
+    where = list(range(len(row)))
+    _introsort(where, len(row), _order_of(row, descending))
+    return where
+
+
+def first_of_equals(size: int) -> int:
+    """The place that introselect brings to the front of a row in which nothing comes before anything."""
+    where = list(range(size))
+    _introselect(where, 0, lambda a, b: False)
+    return where[0]
+
+
+def _order_of(row: list[Any], descending: bool) -> Less:
+    """Which of two places of `row` comes first; NaN counts as the largest."""
+
+    def ascending(a: int, b: int) -> bool:
+        x, y = row[a], row[b]
+        return (x == x and y != y) or x < y
+
+    return (lambda a, b: ascending(b, a)) if descending else ascending
 
 
 _SMALL = 16  # shorter ranges are left to a final insertion sort
@@ -113,11 +132,18 @@ def _introselect(where: list[int], nth: int, before: Less) -> None:
     _insertion_sort(where, first, last, before)
 
 
-def _introsort(where: list[int], first: int, last: int, before: Less) -> None:
-    while last - first > _SMALL:
-        cut = _partition(where, first, last, before)
-        _introsort(where, cut, last, before)
-        last = cut
+def _introsort(where: list[int], last: int, before: Less) -> None:
+    """Sort the elements before `last`: into short ranges first, then all at once."""
+    pending = [(0, last)]
+    while pending:
+        first, end = pending.pop()
+        while end - first > _SMALL:
+            cut = _partition(where, first, end, before)
+            pending.append((cut, end))
+            end = cut
+    _insertion_sort(where, 0, min(last, _SMALL), before)
+    for i in range(_SMALL, last):
+        _sink(where, i, before)
 
 
 def _partition(where: list[int], first: int, last: int, before: Less) -> int:

@@ -209,10 +209,16 @@ def _between(xp: Any, g: Any, origin: Geometry, target: Geometry, own: Geometry)
     return (memory / xp.maximum(holders, 1))[_places(xp, target)]
 
 
+def _as_strided_self(F: Any, g: Any, own: Geometry, seen: Geometry) -> Any:
+    if not _end(own) or not _end(seen):
+        return F.new_zeros(g, shape=own[0])
+    return F.strided_back(g, own=own, seen=seen)
+
+
 _as_strided_op = Op(
     "as_strided",
     _as_strided,
-    {"self": lambda F, g, own, seen: F.strided_back(g, own=own, seen=seen)},
+    {"self": _as_strided_self},
     view=True,
 )
 Op(
@@ -253,8 +259,10 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     needed, there = _end(seen) * input.itemsize, _owner(input._data).nbytes
     if needed > there:
         raise RuntimeError(
-            f"setStorage: sizes {list(sizes)}, strides {list(strides)}, storage offset {seen[2]}, and itemsize "
-            f"{input.itemsize} requiring a storage size of {needed} are out of bounds for storage of size {there}"
+            f"setStorage: sizes {list(sizes)}, strides {list(strides)}, storage offset {seen[2]}, and "
+            "itemsize "
+            f"{input.itemsize} requiring a storage size of {needed} are out of bounds for storage of size "
+            f"{there}"
         )
     return _as_strided_op(input, own=(input._data.shape, input.stride(), start), seen=seen)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from oracle import bounds
+from oracle import bounds, disturb
 from oracle.catalogue import CATALOGUE
 from oracle.check import check
 from oracle.compare import Limits, compare
@@ -55,7 +55,7 @@ def vector(terms: list[float], dtype: str = "float64") -> Leaf:
 
 
 def test_the_table_names_ops_that_exist() -> None:
-    assert not bounds.EXACT.difference(CATALOGUE)
+    assert not disturb.EXACT.union(disturb.LOSSY).difference(CATALOGUE)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -268,7 +268,7 @@ def test_limits_are_about_as_wide_as_the_error_they_are_for(dtype: str) -> None:
     spacing = float(np.spacing(a))
     amplified = spacing / (float(b) - float(a)) ** 2  # what one spacing of a or b does to the quotient
     assert last.seen[5] is not None
-    assert amplified < last.seen[5][0] < 60 * amplified
+    assert amplified < last.seen[5][0] < 120 * amplified
 
 
 def numbers(limits: Limits) -> np.ndarray:

@@ -58,7 +58,8 @@ if __name__ == "__main__":
         config = campaign.Config(examples=1000, jobs=int(jobs), subject="torch")
     else:
         campaign.SIZE = 30
-        config = campaign.Config(examples=50, seed=11, jobs=int(jobs), ops=("sin", "mul", "sum"), plant="sin-sign")
+        ops = ("sin", "mul", "sum")
+        config = campaign.Config(examples=50, seed=11, jobs=int(jobs), ops=ops, plant="sin-sign")
     try:
         document = campaign.run_campaign(config).to_json()
     except campaign.WorkerDied as error:
@@ -288,7 +289,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_shown_on_a_terminal_and_taken_away() -> None:
+def test_progress_is_shown_on_a_terminal_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     terminal, now = Terminal(), [0.0]
     progress = Progress(terminal, 2000, lambda: now[0])
     now[0] = 2.0
@@ -302,6 +304,14 @@ def test_progress_is_shown_on_a_terminal_and_taken_away() -> None:
     assert last[-2].strip() == ""
     assert len(last[-2]) == len("500 of 2,000 programs, 250 programs/s, 1 of 2 ops, 1 finding, shrinking 1")
     assert "\n" not in terminal.getvalue()
+
+
+def test_progress_fits_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal = Terminal()
+    Progress(terminal, 2000).say("shrinking")
+    assert len(terminal.getvalue()) == 30  # the carriage return takes no place
+    assert terminal.getvalue().startswith("\r0 of 2,000 programs, ")
 
 
 def test_progress_is_drawn_no_more_than_ten_times_a_second() -> None:

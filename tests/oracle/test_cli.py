@@ -16,9 +16,10 @@ import refgrad
 from oracle import campaign, cli
 from oracle.campaign import Config, WorkerDied
 from oracle.catalogue import CATALOGUE
-from oracle.cli import command_line, duration, main, plain
+from oracle.cli import duration, main, plain
 from oracle.findings import RunDocument, read_finding, read_run, write_json
 from oracle.generate import PROFILES
+from oracle.words import command_line
 from refgrad.testing import PLANTS
 from tests.oracle.broken import TORCH, Altered, hooked, scaled
 

@@ -103,18 +103,25 @@ def test_statements_about_gradients() -> None:
     assert [entry and entry.value.tolist() for entry in trace.seen[2:]] == [[2.0, 4.0], [4.0, 8.0]]
 
 
+@pytest.mark.parametrize("name", engines.NAMES)
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided", "expanded"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "bool"])
 @pytest.mark.parametrize("shape", [(2, 3), (3, 1), (2, 0), (0, 2), (2, 2, 3)])
-def test_layouts_keep_the_values_and_make_leaves(layout: str, dtype: str, shape: tuple[int, ...]) -> None:
+def test_layouts_keep_the_values_and_make_leaves(
+    name: str, layout: str, dtype: str, shape: tuple[int, ...]
+) -> None:
+    engine = engines.get(name)
     count = math.prod(shape)
     row = count // shape[0] if shape[0] else 0
     data = np.array([k % row if layout == "expanded" else k for k in range(count)]).astype(dtype).tolist()
     floating = dtype.startswith("float")
-    tensor = TORCH.leaf(leaf(data, shape, dtype, floating, layout))
+    made = leaf(data, shape, dtype, floating, layout)
+    tensor = engine.leaf(made)
     assert tensor.is_leaf and tensor.requires_grad is floating and not tensor._is_view()
-    assert tensor.dtype == getattr(torch, dtype)
+    assert tensor.dtype == getattr(engine.module, dtype)
     assert tuple(tensor.shape) == shape and tensor.flatten().tolist() == data
+    if data:
+        assert tensor.stride() == TORCH.leaf(made).stride()
     if shape == (2, 3):
         expected = {"contiguous": (3, 1), "transposed": (1, 2), "strided": (6, 2), "expanded": (0, 1)}
         assert tensor.stride() == expected[layout]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from oracle.check import check
 from oracle.draft import Draft, balanced
+from oracle.edits import resized
 from oracle.generate import PROFILES, programs
 from oracle.program import (
     Backward,
@@ -27,7 +28,7 @@ from oracle.program import (
     digest,
 )
 from oracle.program import check as check_form
-from oracle.reduce import complexity, reduce, resized
+from oracle.reduce import complexity, reduce
 from oracle.shrink import bucket_of, falls_into, generalised, ops_of, stand_ins
 from tests.oracle.broken import TORCH, Altered, hooked, scaled
 

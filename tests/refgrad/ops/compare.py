@@ -3,10 +3,10 @@
     assert_same(lambda torch, x: torch.logsumexp(x, 0), array)
 
 The function gets the module and a tensor for each input; it returns a tensor, or a tuple or list of tensors.
-Compared are values, dtypes, shapes and state of the results, the names in their graph, first gradients under
-random cotangents (plain, and under create_graph), and second gradients under random cotangents. Where torch
-raises, refgrad must raise the same class with the same leading text. Unless told otherwise the function runs
-on the strict stand-in for CuPy as well.
+Compared are values, dtypes, shapes, strides and state of the results, the names in their graph, first
+gradients under random cotangents (plain, and under create_graph), and second gradients under random
+cotangents. Where torch raises, refgrad must raise the same class with the same leading text. Unless told
+otherwise the function runs on the strict stand-in for CuPy as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEXT = 50
 
 
 class Input(NamedTuple):
-    """An input with a layout of its own: "transposed", "strided" or "expanded" (along a new first dimension)."""
+    """An input with a layout of its own: "transposed", "strided", or "expanded" along a new dimension."""
 
     array: Any
     layout: str = "contiguous"
@@ -74,8 +74,7 @@ def _outcome(function: Any, module: Any, given: list[Input], place: str, second:
         warnings.simplefilter("ignore")
         try:
             leaves = [_leaf(module, x, place) for x in given]
-            for what, value in _seen(function, module, leaves, second):
-                seen[what] = value
+            seen.update(_seen(function, module, leaves, second))
         except Exception as error:
             seen["error"] = (type(error).__name__, str(error).partition("\n")[0][:TEXT])
     return seen
@@ -109,7 +108,8 @@ def _seen(function: Any, module: Any, leaves: list[Any], second: bool) -> Iterat
     yield "results", len(outputs)
     for k, y in enumerate(outputs):
         yield f"result {k}", _described(y)
-        yield f"graph of result {k}", _graph(y, leaves)
+        yield f"strides of result {k}", _strides(y)
+        yield f"graph of result {k}", _graph(y)
     roots = [y for y in outputs if y.requires_grad]
     wanted = [x for x in leaves if x.requires_grad]
     if not roots or not wanted:
@@ -147,10 +147,20 @@ def _cotangent(module: Any, y: Any, salt: int) -> Any:
 def _described(y: Any) -> Any:
     if y is None:
         return None
-    return {"values": np.array(y.detach().numpy(force=True)), "dtype": str(y.dtype), "requires_grad": y.requires_grad, "is_leaf": y.is_leaf}
+    return {
+        "values": np.array(y.detach().numpy(force=True)),
+        "dtype": str(y.dtype),
+        "requires_grad": y.requires_grad,
+        "is_leaf": y.is_leaf,
+    }
 
 
-def _graph(y: Any, leaves: list[Any]) -> Any:
+def _strides(y: Any) -> Any:
+    """The steps of dimensions where there are any: torch's rules for views go by them."""
+    return [s for s, n in zip(y.stride(), y.shape, strict=True) if n > 1] if y.numel() else []
+
+
+def _graph(y: Any) -> Any:
     """The names of the nodes behind a result, nested as they are linked."""
 
     def below(node: Any) -> Any:
@@ -179,9 +189,13 @@ def _agree(found: dict[str, Any], expected: dict[str, Any], ulps: float, state: 
 def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float, what: str) -> float:
     """Fail unless two arrays agree; returns the largest number so far."""
     a, b = mine["values"], true["values"]
-    assert (mine["dtype"], a.shape) == (true["dtype"], b.shape), f"{what}: {mine['dtype']} {a.shape}, expected {true['dtype']} {b.shape}"
+    assert (mine["dtype"], a.shape) == (true["dtype"], b.shape), (
+        f"{what}: {mine['dtype']} {a.shape}, expected {true['dtype']} {b.shape}"
+    )
     for state in ("requires_grad", "is_leaf"):
-        if state != "is_leaf" or "gradient" not in what:  # how a gradient came about is an engine's own business
+        if (
+            state != "is_leaf" or "gradient" not in what
+        ):  # how a gradient came about is an engine's own business
             assert mine[state] == true[state], f"{what}: {state} is {mine[state]}"
     if a.dtype.kind not in "fc":
         assert np.array_equal(a, b), f"{what}: {a}, expected {b}"
@@ -189,7 +203,9 @@ def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float
     for x, y in ((a.real, b.real), (a.imag, b.imag)):
         assert np.array_equal(np.isnan(x), np.isnan(y)), f"{what}: NaNs at other places: {x}, expected {y}"
         for sign in (-np.inf, np.inf):
-            assert np.array_equal(x == sign, y == sign), f"{what}: infinities at other places: {x}, expected {y}"
+            assert np.array_equal(x == sign, y == sign), (
+                f"{what}: infinities at other places: {x}, expected {y}"
+            )
     finite = np.isfinite(a) & np.isfinite(b)
     if not finite.any():
         return scale
@@ -198,5 +214,7 @@ def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float
     apart = np.abs(a.astype(wide) - b.astype(wide)).max()
     scale = max(scale, float(np.abs(b).max()))
     unit = float(np.spacing(np.abs(b).max().dtype.type(scale)))
-    assert apart <= ulps * unit, f"{what}: {apart / unit:.3g} ulps apart, at most {ulps} allowed: {a}, expected {b}"
+    assert apart <= ulps * unit, (
+        f"{what}: {apart / unit:.3g} ulps apart, at most {ulps} allowed: {a}, expected {b}"
+    )
     return scale

@@ -39,12 +39,15 @@ def _values(*shape: int, seed: int = 0) -> Any:
 @pytest.mark.parametrize("name", CALLS)
 def test_dims_layouts_and_sizes(name: str) -> None:
     for dim in (0, 1, -1):
-        assert_same(lambda t, x: CALLS[name](t, x, dim), _values(2, 3, 4))
-        for layout in ("transposed", "strided", "expanded"):
-            assert_same(lambda t, x: CALLS[name](t, x, dim), Input(_values(3, 4), layout), cuda=False)
+        assert_same(lambda t, x, dim=dim: CALLS[name](t, x, dim), _values(2, 3, 4))
+        # torch's median of an expanded tensor reads beyond its memory: there is nothing to compare with
+        for layout in ("transposed", "strided", *(() if "median" in name else ("expanded",))):
+            assert_same(
+                lambda t, x, dim=dim: CALLS[name](t, x, dim), Input(_values(3, 4), layout), cuda=False
+            )
     for array in (np.array(1.5), np.array([-2.5]), np.zeros((0,)), np.zeros((2, 0)), np.zeros((0, 2))):
         for dim in (0, -1):
-            assert_same(lambda t, x: CALLS[name](t, x, dim), array)
+            assert_same(lambda t, x, dim=dim: CALLS[name](t, x, dim), array)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -74,14 +77,26 @@ def test_every_rank_among_equals(size: int) -> None:
     rng = np.random.default_rng(size)
     for values in (2, 4, size // 2 + 1):
         array = rng.integers(0, values, size).astype(np.float64)
+        for descending in (True, False):
+            assert_same(
+                lambda t, x, descending=descending: x.sort(descending=descending),
+                array,
+                second=False,
+                cuda=False,
+            )
         for k in {1, 2, size // 2 + 1, max(size - 1, 1), size} & set(range(1, size + 1)):
-            assert_same(lambda t, x: x.kthvalue(k), array, second=False, cuda=False)
+            assert_same(lambda t, x, k=k: x.kthvalue(k), array, second=False, cuda=False)
             if k * 64 > size:  # where torch uses a heap instead, equal elements keep their order here
                 for largest in (True, False):
                     for ordered in (True, False):
                         assert_same(
-                            lambda t, x: x.topk(k, largest=largest, sorted=ordered), array, second=False, cuda=False
-                        )  # fmt: skip
+                            lambda t, x, k=k, largest=largest, ordered=ordered: x.topk(
+                                k, largest=largest, sorted=ordered
+                            ),
+                            array,
+                            second=False,
+                            cuda=False,
+                        )
 
 
 def test_equal_elements_keep_their_order_on_a_gpu() -> None:
@@ -92,19 +107,28 @@ def test_equal_elements_keep_their_order_on_a_gpu() -> None:
 def test_whole_medians_share_among_equals() -> None:
     for row in ([1.0, 2.0, 2.0, 3.0], [2.0, 2.0], [NAN, 1.0, NAN], [NAN, NAN], [3.0, NAN, 1.0, 3.0, 3.0]):
         for name in ("median", "nanmedian"):
-            assert_same(lambda t, x: getattr(t, name)(x), np.array(row))
+            assert_same(lambda t, x, name=name: getattr(t, name)(x), np.array(row))
 
 
 ERRORS: list[Callable[..., Any]] = [
-    lambda t, x: x.sort(2), lambda t, x: x.topk(4), lambda t, x: x.topk(-1), lambda t, x: x.kthvalue(0),
-    lambda t, x: x.kthvalue(4), lambda t, x: x.median(3), lambda t, x: (x > 1).topk(1), lambda t, x: t.sort(1),
-    lambda t, x: (x > 1).kthvalue(1), lambda t, x: t.zeros(2, 0).kthvalue(1), lambda t, x: (x > 1).median(),
-    lambda t, x: t.zeros(2, 0).median(1), lambda t, x: t.zeros(0, 2).nanmedian(0),
-]  # fmt: skip
+    lambda t, x: x.sort(2),
+    lambda t, x: x.topk(4),
+    lambda t, x: x.topk(-1),
+    lambda t, x: x.kthvalue(0),
+    lambda t, x: x.kthvalue(4),
+    lambda t, x: x.median(3),
+    lambda t, x: (x > 1).topk(1),
+    lambda t, x: t.sort(1),
+    lambda t, x: (x > 1).kthvalue(1),
+    lambda t, x: t.zeros(2, 0).kthvalue(1),
+    lambda t, x: (x > 1).median(),
+    lambda t, x: t.zeros(2, 0).median(1),
+    lambda t, x: t.zeros(0, 2).nanmedian(0),
+]
 
 
 @pytest.mark.parametrize("k", range(len(ERRORS)))
 def test_errors(k: int) -> None:
     assert_same(ERRORS[k], _values(2, 3), cuda=False)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - that torch raises is part of the case
+    with pytest.raises(Exception):  # noqa: B017 - that torch raises is part of the case
         ERRORS[k](torch, torch.tensor(_values(2, 3), requires_grad=True))

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import refgrad
+from refgrad.ops.norms import vector_norm
 from tests.refgrad.ops.compare import ULPS, Input, assert_same
 
 INF, NAN = float("inf"), float("nan")
@@ -56,8 +57,13 @@ ALONG_A_DIM: dict[str, Callable[..., Any]] = {
 }
 LOGSUMEXP = {"logsumexp": lambda t, x, **k: t.logsumexp(x, **k)}
 DIMS: list[dict[str, Any]] = [
-    {}, {"dim": 0}, {"dim": -1}, {"dim": 1, "keepdim": True}, {"dim": (0, 2)}, {"dim": [-1, 0], "keepdim": True},
-]  # fmt: skip
+    {},
+    {"dim": 0},
+    {"dim": -1},
+    {"dim": 1, "keepdim": True},
+    {"dim": (0, 2)},
+    {"dim": [-1, 0], "keepdim": True},
+]
 
 
 @pytest.mark.parametrize("name", OVER_DIMS)
@@ -85,7 +91,9 @@ EVERY = OVER_DIMS | ALONG_A_DIM
 @pytest.mark.parametrize("layout", ["transposed", "strided", "expanded"])
 def test_layouts(name: str, layout: str) -> None:
     for dims in ({}, {"dim": 1}):
-        assert_same(lambda t, x: EVERY[name](t, x, **dims), Input(_values(3, 4), layout), cuda=False)
+        assert_same(
+            lambda t, x, dims=dims: EVERY[name](t, x, **dims), Input(_values(3, 4), layout), cuda=False
+        )
 
 
 @pytest.mark.parametrize("name", EVERY | LOGSUMEXP)
@@ -94,7 +102,7 @@ def test_zero_dim_and_single_elements(name: str) -> None:
     for array in (np.array(1.5), np.array([-2.5]), np.array([[0.5]]), np.array(0.0), np.array([0.0])):
         for dims in ({}, {"dim": 0}, {"dim": -1, "keepdim": True}):
             if dims or name != "logsumexp":
-                assert_same(lambda t, x: function(t, x, **dims), array)
+                assert_same(lambda t, x, dims=dims: function(t, x, **dims), array)
 
 
 @pytest.mark.parametrize("name", EVERY | LOGSUMEXP)
@@ -103,14 +111,25 @@ def test_empty(name: str) -> None:
     for shape in ((0,), (0, 3), (2, 0, 3)):
         for dims in ({}, {"dim": 0}, {"dim": -1, "keepdim": True}, {"dim": 1}):
             if dims or name != "logsumexp":
-                assert_same(lambda t, x: function(t, x, **dims), np.zeros(shape))
+                assert_same(lambda t, x, dims=dims: function(t, x, **dims), np.zeros(shape))
 
 
 SPECIAL = [
-    [0.0, 0.0, 0.0], [0.0, 2.0, -2.0], [2.0, 2.0, 1.0], [-1.0, -1.0, -1.0], [NAN, 1.0, 2.0], [1.0, NAN, NAN],
-    [INF, 1.0, 2.0], [-INF, 1.0, 2.0], [INF, -INF, 1.0], [-INF, -INF, -INF], [INF, INF, 0.0], [-0.0, 0.0, 1.0],
-    [0.0, 0.0, 3.0], [0.0, 5.0, 3.0],
-]  # fmt: skip
+    [0.0, 0.0, 0.0],
+    [0.0, 2.0, -2.0],
+    [2.0, 2.0, 1.0],
+    [-1.0, -1.0, -1.0],
+    [NAN, 1.0, 2.0],
+    [1.0, NAN, NAN],
+    [INF, 1.0, 2.0],
+    [-INF, 1.0, 2.0],
+    [INF, -INF, 1.0],
+    [-INF, -INF, -INF],
+    [INF, INF, 0.0],
+    [-0.0, 0.0, 1.0],
+    [0.0, 0.0, 3.0],
+    [0.0, 5.0, 3.0],
+]
 
 
 @pytest.mark.parametrize("name", EVERY | LOGSUMEXP)
@@ -121,7 +140,9 @@ def test_kinks_ties_and_special_values(name: str, row: list[float]) -> None:
     second = bool(np.isfinite(row).all())
     for dims in ({}, {"dim": 0}):
         if dims or name != "logsumexp":
-            assert_same(lambda t, x: function(t, x, **dims), np.array(row), cuda=False, second=second)
+            assert_same(
+                lambda t, x, dims=dims: function(t, x, **dims), np.array(row), cuda=False, second=second
+            )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "complex128", "int64", "int32", "uint8", "bool"])
@@ -134,7 +155,9 @@ def test_dtypes(name: str, dtype: str) -> None:
     array = np.abs(array).astype(dtype) if dtype == "uint8" else array.astype(dtype)
     for dims in ({}, {"dim": 1}):
         if dims or name != "logsumexp":
-            assert_same(lambda t, x: function(t, x, **dims), array, second=dtype != "float16", cuda=False)
+            assert_same(
+                lambda t, x, dims=dims: function(t, x, **dims), array, second=dtype != "float16", cuda=False
+            )
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "nansum", "nanmean"])
@@ -146,24 +169,36 @@ def test_dtype_argument(name: str, to: str) -> None:
     for array in (_values(3, 4), np.arange(1, 7)):
         for dims in ({}, {"dim": 0}):
             assert_same(
-                lambda t, x: function(t, x, dtype=getattr(t, to), **dims), array, ulps=ULPS * coarser,
-                second=False, cuda=False,
-            )  # fmt: skip
+                lambda t, x, dims=dims: function(t, x, dtype=getattr(t, to), **dims),
+                array,
+                ulps=ULPS * coarser,
+                second=False,
+                cuda=False,
+            )
 
 
 def test_names_of_whole_reductions() -> None:
     for call in (
-        lambda t, x: t.sum(x, None), lambda t, x: x.sum(()), lambda t, x: x.mean(None), lambda t, x: x.sum([]),
-        lambda t, x: x.amax(()), lambda t, x: x.std(None), lambda t, x: x.sum(None, True),
-        lambda t, x: x.mean((0, 1), keepdim=True), lambda t, x: x.norm(p=None), lambda t, x: x.norm("fro", (0, 1)),
-    ):  # fmt: skip
+        lambda t, x: t.sum(x, None),
+        lambda t, x: x.sum(()),
+        lambda t, x: x.mean(None),
+        lambda t, x: x.sum([]),
+        lambda t, x: x.amax(()),
+        lambda t, x: x.std(None),
+        lambda t, x: x.sum(None, True),
+        lambda t, x: x.mean((0, 1), keepdim=True),
+        lambda t, x: x.norm(p=None),
+        lambda t, x: x.norm("fro", (0, 1)),
+    ):
         assert_same(call, _values(2, 3))
 
 
-@pytest.mark.parametrize("rows", [[[0.0, 2.0], [3.0, 0.0]], [[0.0, 2.0], [0.0, 3.0]], [[1.0, 2.0], [0.0, 4.0]]], ids=str)
+@pytest.mark.parametrize(
+    "rows", [[[0.0, 2.0], [3.0, 0.0]], [[0.0, 2.0], [0.0, 3.0]], [[1.0, 2.0], [0.0, 4.0]]], ids=str
+)
 def test_products_with_zeros(rows: list[list[float]]) -> None:
     for dims in ({}, {"dim": 0}, {"dim": 1, "keepdim": True}):
-        assert_same(lambda t, x: t.prod(x, **dims), np.array(rows))
+        assert_same(lambda t, x, dims=dims: t.prod(x, **dims), np.array(rows))
 
 
 @pytest.mark.parametrize("correction", [0, 1, 2, 3, 4, 0.5])
@@ -172,9 +207,11 @@ def test_corrections(correction: float) -> None:
         for dims in ({}, {"dim": 0}, {"dim": (0, 1)}):
             for name in ("var", "std", "var_mean", "std_mean"):
                 assert_same(
-                    lambda t, x: getattr(t, name)(x, correction=correction, **dims), np.array(rows), cuda=False,
+                    lambda t, x, name=name, dims=dims: getattr(t, name)(x, correction=correction, **dims),
+                    np.array(rows),
+                    cuda=False,
                     second=correction < 2,
-                )  # fmt: skip
+                )
 
 
 def test_variance_over_an_empty_list_of_dims_is_that_of_all() -> None:
@@ -188,42 +225,85 @@ def test_variance_over_an_empty_list_of_dims_is_that_of_all() -> None:
 
 def test_forms_of_variance() -> None:
     for call in (
-        lambda t, x: x.var(False), lambda t, x: x.var(unbiased=False), lambda t, x: x.var(0, False),
-        lambda t, x: x.var(0, True, True), lambda t, x: x.std(0, unbiased=False), lambda t, x: t.var_mean(x, 0, True),
-        lambda t, x: x.var(0, correction=None), lambda t, x: t.std_mean(x, False),
-        lambda t, x: t.var_mean(x)[0], lambda t, x: t.var_mean(x, 0)[1], lambda t, x: t.std_mean(x, 0)[0],
+        lambda t, x: x.var(False),
+        lambda t, x: x.var(unbiased=False),
+        lambda t, x: x.var(0, False),
+        lambda t, x: x.var(0, True, True),
+        lambda t, x: x.std(0, unbiased=False),
+        lambda t, x: t.var_mean(x, 0, True),
+        lambda t, x: x.var(0, correction=None),
+        lambda t, x: t.std_mean(x, False),
+        lambda t, x: t.var_mean(x)[0],
+        lambda t, x: t.var_mean(x, 0)[1],
+        lambda t, x: t.std_mean(x, 0)[0],
         lambda t, x: x.var(0, unbiased=True, correction=0),
-    ):  # fmt: skip
+    ):
         assert_same(call, _values(3, 2))
+
+
+def test_vector_norm() -> None:
+    def call(t: Any) -> Any:
+        return torch.linalg.vector_norm if t is torch else vector_norm
+
+    for order in (0, 1, 2, 2.5, INF, -INF):
+        assert_same(lambda t, x, order=order: call(t)(x, order), _values(3, 4))
+        assert_same(lambda t, x, order=order: call(t)(x, ord=order, dim=1, keepdim=True), _values(3, 4))
+    single = _values(3, 4).astype(np.float32)  # and so is its gradient
+    assert_same(lambda t, x: call(t)(x, dtype=t.float64), single, ulps=ULPS * 2**29)
+    assert_same(lambda t, x: call(t)(x, dim=(0, 1)), _values(3, 4) + 1j)
+    for bad in ("fro", None):
+        assert_same(lambda t, x, bad=bad: call(t)(x, bad), _values(2))
+    assert_same(lambda t, x: call(t)(x, INF, 0), np.zeros((0, 2)))
+
+
+def test_the_norm_of_large_and_small_numbers_is_computed_as_in_torch() -> None:
+    rows = (
+        np.float32([[1e30, 1e30]]),
+        np.float32([[1e-30, 1e-30]]),
+        np.float32([[1e-30]]),
+        np.float16([[300, 300]]),
+    )
+    for array in rows:
+        for dims in ({}, {"dim": 0}, {"dim": 1}):
+            assert_same(lambda t, x, dims=dims: x.norm(2, **dims), array, second=False, cuda=False)
 
 
 def test_only_one_result_used() -> None:
     for call in (
-        lambda t, x: x.aminmax(dim=0)[0] * 2, lambda t, x: x.aminmax()[1] * 2, lambda t, x: x.max(0)[0].exp(),
-        lambda t, x: t.var_mean(x, 0)[1].exp(), lambda t, x: t.std_mean(x, 0)[0].exp(),
-    ):  # fmt: skip
+        lambda t, x: x.aminmax(dim=0)[0] * 2,
+        lambda t, x: x.aminmax()[1] * 2,
+        lambda t, x: x.max(0)[0].exp(),
+        lambda t, x: t.var_mean(x, 0)[1].exp(),
+        lambda t, x: t.std_mean(x, 0)[0].exp(),
+    ):
         assert_same(call, _values(3, 2))
 
 
 def test_truth() -> None:
     for array in (
-        np.array([[0.0, 1.0], [NAN, 2.0]]), np.array([[0, 1], [2, 0]], np.uint8), np.zeros((2, 0)),
-        np.array([[True, False], [True, True]]), np.array(3.0), np.array([[1 + 1j, 0]]),
-    ):  # fmt: skip
+        np.array([[0.0, 1.0], [NAN, 2.0]]),
+        np.array([[0, 1], [2, 0]], np.uint8),
+        np.zeros((2, 0)),
+        np.array([[True, False], [True, True]]),
+        np.array(3.0),
+        np.array([[1 + 1j, 0]]),
+    ):
         for name in ("all", "any"):
             for args in ((), (0,), (-1, True), ((),)):
-                assert_same(lambda t, x: getattr(t, name)(x, *args), array)
-            assert_same(lambda t, x: getattr(x, name)(keepdim=True), array)
+                assert_same(lambda t, x, name=name, args=args: getattr(t, name)(x, *args), array)
+            assert_same(lambda t, x, name=name: getattr(x, name)(keepdim=True), array)
         for args in ((), (0,), ((),), (None,)):
-            assert_same(lambda t, x: t.count_nonzero(x, *args), array)
+            assert_same(lambda t, x, args=args: t.count_nonzero(x, *args), array)
 
 
 def test_binary_forms() -> None:
     a, b = np.array([1.0, 2.0, 3.0]), np.array([[3.0], [2.0]])
     for call in (
-        lambda t, x, y: t.max(x, y), lambda t, x, y: x.min(y), lambda t, x, y: t.max(input=x, other=y),
+        lambda t, x, y: t.max(x, y),
+        lambda t, x, y: x.min(y),
+        lambda t, x, y: t.max(input=x, other=y),
         lambda t, x, y: t.min(x, other=y),
-    ):  # fmt: skip
+    ):
         assert_same(call, a, b)
 
 
@@ -246,10 +326,11 @@ def test_named_results_print_and_unpack() -> None:
 def test_long_sums_are_as_accurate_as_torch(name: str, dtype: str) -> None:
     """Against the sum in double precision: no further away than twice torch's own distance, or two ulps."""
     array = np.random.default_rng(0).uniform(0, 1, (20000, 3)).astype(dtype)
-    args = {"norm": (2,), "var": (), "std": (), "sum": (), "mean": (), "nansum": ()}.get(name, None)
+    args = {"norm": (2,), "var": (), "std": (), "sum": (), "mean": (), "nansum": ()}.get(name)
     for dim in (0, 1):
         for layout in (array, np.ascontiguousarray(array.T).T):
-            def run(t: Any, x: Any) -> Any:
+
+            def run(t: Any, x: Any, dim: int = dim) -> Any:
                 made = getattr(t.tensor(x), name)(*(args or ()), dim=dim)
                 return np.asarray(made.numpy(), np.float64)
 
@@ -260,21 +341,40 @@ def test_long_sums_are_as_accurate_as_torch(name: str, dtype: str) -> None:
 
 
 ERRORS: list[Callable[..., Any]] = [
-    lambda t, x: t.sum(3), lambda t, x: x.sum(5), lambda t, x: x.sum((0, 0)), lambda t, x: x.sum((0, -2)),
-    lambda t, x: x.mean(4), lambda t, x: x.long().mean(), lambda t, x: x.mean(dtype=t.int64), lambda t, x: x.amax(3),
-    lambda t, x: x.max(7), lambda t, x: x.argmax(7), lambda t, x: (x > 1).argmax(), lambda t, x: x.long().var(),
-    lambda t, x: t.var_mean(x.long()), lambda t, x: x.long().norm(), lambda t, x: x.norm("abc"),
-    lambda t, x: t.norm(x, 2, dtype=t.float32), lambda t, x: x.long().nanmean(), lambda t, x: x.prod(5),
-    lambda t, x: x.max(0, 1), lambda t, x: x.aminmax(dim=4), lambda t, x: x.median(4), lambda t, x: x.logsumexp(3),
-    lambda t, x: x.norm("fro", (0, 1, 2)), lambda t, x: t.tensor([1 + 1j]).nansum(),
-    lambda t, x: t.tensor([1 + 1j]).max(), lambda t, x: t.tensor([1 + 1j]).amax(), lambda t, x: t.zeros(2, 0).max(),
-]  # fmt: skip
+    lambda t, x: t.sum(3),
+    lambda t, x: x.sum(5),
+    lambda t, x: x.sum((0, 0)),
+    lambda t, x: x.sum((0, -2)),
+    lambda t, x: x.mean(4),
+    lambda t, x: x.long().mean(),
+    lambda t, x: x.mean(dtype=t.int64),
+    lambda t, x: x.amax(3),
+    lambda t, x: x.max(7),
+    lambda t, x: x.argmax(7),
+    lambda t, x: (x > 1).argmax(),
+    lambda t, x: x.long().var(),
+    lambda t, x: t.var_mean(x.long()),
+    lambda t, x: x.long().norm(),
+    lambda t, x: x.norm("abc"),
+    lambda t, x: t.norm(x, 2, dtype=t.float32),
+    lambda t, x: x.long().nanmean(),
+    lambda t, x: x.prod(5),
+    lambda t, x: x.max(0, 1),
+    lambda t, x: x.aminmax(dim=4),
+    lambda t, x: x.median(4),
+    lambda t, x: x.logsumexp(3),
+    lambda t, x: x.norm("fro", (0, 1, 2)),
+    lambda t, x: t.tensor([1 + 1j]).nansum(),
+    lambda t, x: t.tensor([1 + 1j]).max(),
+    lambda t, x: t.tensor([1 + 1j]).amax(),
+    lambda t, x: t.zeros(2, 0).max(),
+]
 
 
 @pytest.mark.parametrize("k", range(len(ERRORS)))
 def test_errors(k: int) -> None:
     assert_same(ERRORS[k], _values(2, 3), cuda=False)
-    with pytest.raises(Exception):  # noqa: B017, PT011 - that torch raises is part of the case
+    with pytest.raises(Exception):  # noqa: B017 - that torch raises is part of the case
         ERRORS[k](torch, torch.tensor(_values(2, 3)))
 
 
