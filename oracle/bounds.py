@@ -156,9 +156,9 @@ class _Base:
         return np.maximum(rounding, np.where(follows, near, 0.0))
 
     def limits(self, deviation: np.ndarray) -> Limits:
-        """How far apart both sides may be, if each strays as far as `SAFETY` and `FLOOR` say."""
+        """How far apart both sides may be, if each strays as far as `SAFETY`, `FLOOR` and the oracle's error say."""
         unit = np.maximum(np.ldexp(self.eps, np.frexp(self.largest)[1] - 1), self.tiny)
-        allowed = 2.0 * (SAFETY * deviation + FLOOR * unit) + self.error
+        allowed = 2.0 * (SAFETY * deviation + FLOOR * unit + self.error)
         start = 0
 
         def part(entry: Observation | None) -> Limit:

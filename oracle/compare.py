@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from oracle.program import KINDS, Backward, Call, Grad, Program, ZeroGrad
-from oracle.trace import Fault, Observation, Place, Trace, places
+from oracle.trace import LAYOUT, Fault, Observation, Place, Trace, places
 
 NEAR = 4
 """Ulps that two correct results may lie apart without more ado. The mathematical libraries under the engines
@@ -69,9 +69,7 @@ class Divergence:
     bound: tuple[float, ...] = ()
 
 
-def compare(
-    program: Program, subject: Trace, oracle: Trace, limits: Limits | None = None
-) -> Divergence | None:
+def compare(program: Program, subject: Trace, oracle: Trace, limits: Limits | None = None) -> Divergence | None:
     """The first divergence in the program's order, with the end of the program last; None if there is none.
 
     Raises HarnessError if the oracle's trace cannot serve, since the oracle made something that is no tensor.
@@ -88,9 +86,7 @@ def compare(
             limit = limits.seen[i] if limits else None
             if kind := _kind(mine, true, place.what, limit):
                 return _describe(program, kind, place, mine, true, limit)
-        if (subject.fault or oracle.fault) and (
-            found := _compare_faults(program, subject.fault, oracle.fault)
-        ):
+        if (subject.fault or oracle.fault) and (found := _compare_faults(program, subject.fault, oracle.fault)):
             return found
         for place, mine, true in zip(made, subject.state, oracle.state, strict=True):
             limit = limits.state[place.tensor] if limits else None
@@ -192,9 +188,7 @@ def _describe(
     elements: tuple[dict[str, Any], ...] = ()
     bound: tuple[float, ...] = ()
     if mine is None or true is None:
-        texts = [
-            "None" if side is None else f"a gradient of shape {list(side.shape)}" for side in (mine, true)
-        ]
+        texts = ["None" if side is None else f"a gradient of shape {list(side.shape)}" for side in (mine, true)]
         difference = f"{texts[0]}, expected {texts[1]}"
     elif kind in NUMERIC:
         texts = [_numbers(side.value) for side in (mine, true)]
@@ -252,7 +246,8 @@ def _numbers(array: np.ndarray) -> str:
 
 def name_of(program: Program, place: Place) -> str:
     """What is looked at: the tensor, or its `.grad`."""
-    returned = place.statement is not None and isinstance(program.statements[place.statement], Grad)
+    statement = None if place.statement is None else program.statements[place.statement]
+    returned = isinstance(statement, Grad) or (isinstance(statement, Call) and statement.op in LAYOUT)
     return f"t{place.tensor}" if place.what != "grad" or returned else f"t{place.tensor}.grad"
 
 

@@ -28,6 +28,10 @@ EITHER_ZERO = frozenset({"maximum", "minimum", "amax", "amin", "max", "min"})
 """Ops of which nobody knows whether 0 or -0 comes out where both tie: torch itself answers by the position of
 the element in a vector register."""
 
+EITHER_NAN = frozenset({"elu"})
+"""Ops of which nobody knows what gradient they hand back at NaN: in torch NaN or that of the positive branch, by
+the position of the element in a vector register."""
+
 Size = np.ndarray | float
 
 
@@ -61,7 +65,7 @@ class Disturbed:
 
     Ops that round have their inputs moved, a spacing up or down; their results, together with what the graph
     has saved of them, and the gradients that they hand back, by 1 to `ULPS` spacings; and so have
-    cotangents, by one. Zeros stay zeros.
+    cotangents, by one. Zeros stay zeros, of either sign where they are sums or picked from several.
 
     What comes from leaves through exact ops alone is known to every engine. `amplitude` says by how many
     spacings such numbers move that go into an op which works element by element. Sums and the like round
@@ -74,7 +78,7 @@ class Disturbed:
         self.random = np.random.default_rng(seed)
         self.amplitude = amplitude
         self.draws = np.zeros(0, np.int8)
-        self.zero = -0.0 if seed[-1] % 2 else 0.0  # what ties of zeros give: one run this, the next run that
+        self.zero = -0.0 if seed[-1] % 2 else 0.0  # of ties and of sums: one run this, the next run that
         self.known: set[int] = set()  # by `id`, as a run keeps its tensors
 
     def __getattr__(self, name: str) -> Any:
@@ -96,12 +100,12 @@ class Disturbed:
             if all(id(tensor) in self.known for tensor in tensors):
                 self.known.update(map(id, made))
             if spec.name in EITHER_ZERO:
-                array = self.engine.memory(made[0])
-                if array.dtype.kind == "f":
-                    array[array == 0] = self.zero
+                self.choose_zeros(made[0])
             return made
         pointwise, loss = spec.family == "pointwise", LOSSY.get(spec.name)
         gradients = _Gradients(self, pointwise)
+        if spec.name in EITHER_NAN:
+            gradients.unknown = np.isnan(self.engine.memory(tensors[0]))
         moved = []
         for tensor in tensors:
             array = self.engine.memory(tensor)
@@ -118,6 +122,8 @@ class Disturbed:
             self.engine.hook(made[0], gradients.given)
         for tensor in made:
             self.nudge(tensor, _LEVELS, 0.0 if loss is None else loss.value(first))
+            if not pointwise:
+                self.choose_zeros(tensor)
         return made
 
     def constant(self, array: np.ndarray, multiples: np.ndarray, floor: Size = 0.0) -> Tensor:
@@ -141,6 +147,12 @@ class Disturbed:
         steps[size == 0] = -0.0  # which, unlike 0.0, leaves a -0.0 what it is
         return steps
 
+    def choose_zeros(self, tensor: Tensor) -> None:
+        """Gives all zeros the sign that this run has for those whose sign is an engine's own business."""
+        array = self.engine.memory(tensor)
+        if array.dtype.kind == "f":
+            array[array == 0] = self.zero
+
     def drawn(self, count: int) -> np.ndarray:
         """As many random places in a list of multiples."""
         if count > self.draws.size:
@@ -160,6 +172,7 @@ class _Gradients:
         self.disturbed, self.pointwise = disturbed, pointwise
         self.gain: Size = 0.0
         self.size: Size = 0.0
+        self.unknown: np.ndarray | None = None  # the places where a gradient may be NaN or not
 
     def given(self, gradient: Tensor) -> Tensor:
         self.size = np.maximum(self.size, self.size_of(gradient))
@@ -169,6 +182,8 @@ class _Gradients:
         engine, size = self.disturbed.engine, self.size
         array = engine.memory(gradient)
         moved = gradient + self.disturbed.constant(array, _LEVELS, size * self.gain)
+        if self.unknown is not None and self.unknown.any():
+            engine.memory(moved)[self.unknown] = np.nan if np.signbit(self.disturbed.zero) else 0.0
         if np.any(self.gain) and moved.requires_grad:
 
             def given_again(second: Tensor) -> Tensor:

@@ -35,9 +35,7 @@ from oracle.program import (
 from oracle.trace import Place
 
 
-def script(
-    program: Program, divergence: Divergence, subject: str, oracle: str, plant: str | None = None
-) -> str:
+def script(program: Program, divergence: Divergence, subject: str, oracle: str, plant: str | None = None) -> str:
     """A Python script that shows the divergence with the two engines alone.
 
     It exits with 0 if they agree, 1 if they differ, 125 if it cannot run. `plant` names a defect that refgrad

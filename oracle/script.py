@@ -100,7 +100,9 @@ class Script:
 
     def requires_grad(self) -> None:
         """Turns it on or off for a leaf that shares its numbers with no other tensor."""
-        if t := self.choose([t for t in self.scene.floats if t.leaf and t.alias is None and not t.viewed]):
+        # Not those that `grad` made: whether two of them are one tensor, or share memory, is an engine's business.
+        among = [t for t in self.scene.floats if t.leaf and t.alias is None and not (t.viewed or t.guessed)]
+        if t := self.choose(among):
             value = t.grad == NO
             t.grad, t.graph = (YES, t.bit) if value else (NO, 0)
             self.lines.append((RequiresGrad, (), t, value))

@@ -63,8 +63,8 @@ class Place(NamedTuple):
     what: str
 
 
-LAYOUT = frozenset({"contiguous", "to", "double", "float", "reshape", "flatten"})
-"""Ops that return their very input, a view or a copy of it, depending on how it lies in memory."""
+LAYOUT = frozenset({"contiguous", "to", "double", "float", "reshape", "flatten", "linear", "matmul", "einsum"})
+"""Ops that return their very input, a view or a copy, or take another way, depending on how it lies in memory."""
 
 
 def watched(program: Program) -> list[int]:

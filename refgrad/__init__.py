@@ -1,7 +1,11 @@
 """A from-scratch autograd engine with torch's names: `import refgrad as torch`."""
 
+# Names are re-exported here, and some are called what builtins are called, as in torch.
+# ruff: noqa: F401
+
 from refgrad import autograd, nn
 from refgrad.devices import device
+from refgrad.dtypes import bool_ as bool
 from refgrad.dtypes import (
     complex64,
     complex128,
@@ -20,7 +24,6 @@ from refgrad.dtypes import (
     set_default_dtype,
     uint8,
 )
-from refgrad.dtypes import bool_ as bool
 from refgrad.dtypes import complex64 as cfloat
 from refgrad.dtypes import complex128 as cdouble
 from refgrad.dtypes import float16 as half

@@ -25,12 +25,17 @@ class device:
 
     __slots__ = ("index", "type")
 
+    type: str
+    index: int | None
+
     def __init__(self, type: str | device | int, index: int | None = None) -> None:
         if isinstance(type, device):
-            type, index = type.type, type.index
-        elif isinstance(type, int):
-            type, index = "cuda", type
-        elif ":" in type:
+            self.type, self.index = type.type, type.index
+            return
+        if isinstance(type, int):
+            self.type, self.index = "cuda", type
+            return
+        if ":" in type:
             if index is not None:
                 raise RuntimeError(
                     f"type (string) must not include an index because index was passed explicitly: {type}"
@@ -41,8 +46,7 @@ class device:
             index = int(number)
         if type not in ("cpu", "cuda"):
             raise RuntimeError(f"Expected one of cpu, cuda device type at start of device string: {type}")
-        self.type: str = type
-        self.index: int | None = index
+        self.type, self.index = type, index
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
@@ -150,6 +154,8 @@ class CudaModule(ArrayModule):
 
         def on_device(*args: Any, **kwargs: Any) -> Any:
             where = None
+            operand: Any
+            a: Any
             for operand in args:
                 for a in operand if type(operand) in (tuple, list) else (operand,):
                     if type(a) is np.ndarray:

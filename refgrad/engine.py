@@ -68,7 +68,7 @@ class _Task:
         self.accumulate = accumulate
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
-        self.captured: dict[int, Tensor] = {}  # by `id` of the array: one gradient is one tensor
+        self.captured: dict[int, tuple[Any, Tensor]] = {}  # by `id` of the array: one gradient is one tensor
         self.wanted: set[Node] | None = None
         if captures is not None:
             for (node, number), positions in captures.items():
@@ -86,12 +86,12 @@ class _Task:
         gradients: dict[Node, Any] = {}  # of nodes that wait; a list for several outputs
         ready: list[tuple[float, int, Node]] = []
         order = 0
-        for (node, number), seed in zip(roots, seeds):
-            assert node is not None
-            if waiting.get(node, 0) == 0 and node not in gradients:
-                heappush(ready, (-node.sequence, order, node))
+        for (root, number), seed in zip(roots, seeds, strict=True):
+            assert root is not None
+            if waiting.get(root, 0) == 0 and root not in gradients:
+                heappush(ready, (-root.sequence, order, root))
                 order += 1
-            self._deliver(gradients, node, number, seed)
+            self._deliver(gradients, root, number, seed)
 
         node: Node | None = None
         while ready or node is not None:
@@ -111,16 +111,13 @@ class _Task:
                     accumulate_grad(node.variable, gradient, raw)
                 node = None
                 continue
-            edges = node.next_functions
-            if wanted is None:
-                needed = None
-            elif node in wanted:
-                needed = [e[0] is not None and (e[0] in wanted or e[0] in captures) for e in edges]
-            else:
-                needed = ()  # only captured here: what lies behind is not asked for
-            if needed == ():
-                node = None
+            if wanted is not None and node not in wanted:
+                node = None  # only captured here: what lies behind is not asked for
                 continue
+            edges = node.next_functions
+            needed = None
+            if wanted is not None:
+                needed = [e[0] is not None and (e[0] in wanted or e[0] in captures) for e in edges]
             if gradient is None:
                 made: Any = (None,) * len(edges)
             else:
@@ -236,16 +233,17 @@ class _Task:
             g = gradient[number] if len(node.meta) > 1 and gradient is not None else gradient
             made = g
             if g is not None and self.raw:
-                made = self.captured.get(id(g))
-                if made is None:
-                    made = self.captured[id(g)] = _as_tensor(g)
+                # The array is kept beside its tensor: while it lives no other can have its id.
+                _, made = self.captured.setdefault(id(g), (g, _as_tensor(g)))
             for position in positions:
                 self.results[position] = made
 
     def _hooked(self, node: Node, gradient: Any) -> Any:
         """Run tensor hooks on a complete gradient, then let `retain_grad` see it."""
         several = len(node.meta) > 1
-        slots = (list(gradient) if gradient is not None else [None] * len(node.meta)) if several else [gradient]
+        slots: list[Any] = [gradient]
+        if several:
+            slots = [None] * len(node.meta) if gradient is None else list(gradient)
         if isinstance(node, AccumulateGrad):
             hooks: dict[int, Any] = {0: node.variable._hooks or {}}
             retained: dict[int, Any] = {}
@@ -256,11 +254,10 @@ class _Task:
             for hook in list(registered.values()):
                 if slots[number] is None:
                     continue
-                given = _as_tensor(slots[number]) if self.raw else slots[number]
+                given: Tensor = _as_tensor(slots[number]) if self.raw else slots[number]
                 answer = hook(given)
-                slots[number] = _checked(answer, given, hook) if answer is not None else given
-                if self.raw:
-                    slots[number] = slots[number]._data
+                kept = given if answer is None else _checked(answer, given, hook)
+                slots[number] = kept._data if self.raw else kept
         for number, reference in retained.items():
             tensor = reference()
             if tensor is not None and slots[number] is not None:

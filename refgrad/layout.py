@@ -22,15 +22,18 @@ def is_dense(array: Any) -> bool:
     return True
 
 
-def copy_order(array: Any) -> str:
+def copy_order(array: Any) -> Any:
     """The memory order in which torch copies `array`: its own if dense, else row-major."""
     return "K" if is_dense(array) else "C"
 
 
-def kept_order(array: Any) -> str:
-    """The memory order of results that torch lays out as their input: its own, row-major if expanded."""
-    expanded = any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
-    return "C" if expanded else "K"
+def laid_out_as(xp: Any, values: Any, like: Any) -> Any:
+    """A copy of `values` in the memory order of `like`, where torch keeps the order of an input."""
+    if like.flags.c_contiguous:
+        return xp.array(values, order="C", copy=True)
+    order = _fastest_first([like.strides], like.shape)[::-1]
+    rows = xp.array(xp.transpose(values, order), order="C", copy=True)
+    return xp.transpose(rows, [order.index(k) for k in range(like.ndim)])
 
 
 def row_major(kernel: Kernel) -> Kernel:
@@ -55,31 +58,45 @@ def arranged(xp: Any, made: Any, operands: Sequence[Any]) -> Any:
     """
     if made.ndim < 2 or not made.size:
         return made
-    lead = [(0,) * (made.ndim - a.ndim) + _steps(a) for a in operands if getattr(a, "ndim", 0)]
-    order = list(range(made.ndim - 1, -1, -1))  # the fastest dimension first
-    for start in range(1, made.ndim):
-        here = start
-        for other in range(start - 1, -1, -1):
-            verdict = _compare(lead, made.shape, order[other], order[here])
-            if verdict > 0:
-                order[other], order[here] = order[here], order[other]
-                here = other
-            elif verdict < 0:
-                break
+    arrays = [a for a in operands if getattr(a, "ndim", 0)]
+    if all(a.shape == made.shape and a.flags.c_contiguous for a in arrays):
+        return made
+    lead = [_steps(a, made.shape) for a in arrays]
+    order = _fastest_first(lead, made.shape)
     slow_first = order[::-1]
     strides, step = [0] * made.ndim, made.itemsize
     for dim in order:
         strides[dim] = step
         step *= made.shape[dim]
-    if all(n == 1 or s == w for n, s, w in zip(made.shape, made.strides, strides, strict=True)):
+    if made.strides == tuple(strides):
         return made
+    if all(n == 1 or s == w for n, s, w in zip(made.shape, made.strides, strides, strict=True)):
+        # no element moves, but the next op looks at the strides of dimensions of size one too
+        return xp.lib.stride_tricks.as_strided(made, made.shape, strides)
     moved = xp.ascontiguousarray(xp.transpose(made, slow_first))
     return xp.transpose(moved, [slow_first.index(k) for k in range(made.ndim)])
 
 
-def _steps(array: Any) -> tuple[int, ...]:
-    """Strides, 0 where an operand is stretched."""
-    return tuple([0 if n == 1 else s for n, s in zip(array.shape, array.strides, strict=True)])
+def _fastest_first(strides: Sequence[tuple[int, ...]], shape: tuple[int, ...]) -> list[int]:
+    """Dimensions by rising strides of the operands; where nothing tells, in row-major order."""
+    order = list(range(len(shape) - 1, -1, -1))
+    for start in range(1, len(shape)):
+        here = start
+        for other in range(start - 1, -1, -1):
+            verdict = _compare(strides, shape, order[other], order[here])
+            if verdict > 0:
+                order[other], order[here] = order[here], order[other]
+                here = other
+            elif verdict < 0:
+                break
+    return order
+
+
+def _steps(array: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of an operand, for each dimension of the result; 0 where it is stretched."""
+    added = len(shape) - array.ndim
+    stretched = zip(array.shape, shape[added:], array.strides, strict=True)
+    return (0,) * added + tuple([s if n == m else 0 for n, m, s in stretched])
 
 
 def _compare(strides: Sequence[tuple[int, ...]], shape: tuple[int, ...], a: int, b: int) -> int:

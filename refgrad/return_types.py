@@ -20,9 +20,7 @@ class _Fields(tuple[Any, ...]):
 def named(name: str, *fields: str) -> Any:
     """A tuple type of that name with these fields."""
     space: dict[str, Any] = {field: property(itemgetter(k)) for k, field in enumerate(fields)}
-    return type(
-        name, (_Fields,), space | {"__slots__": (), "__module__": "torch.return_types", "fields": fields}
-    )
+    return type(name, (_Fields,), space | {"__slots__": (), "__module__": "torch.return_types", "fields": fields})
 
 
 max = named("max", "values", "indices")

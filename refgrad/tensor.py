@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import warnings
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -99,6 +99,19 @@ class Tensor:
     _accumulate: Any = None  # weak reference to the AccumulateGrad node of a leaf
     _hooks: _HookDict | None = None  # hooks of a leaf
     _retains = False
+
+    if TYPE_CHECKING:  # what the families of ops attach
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __add__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
 
     __array_priority__ = 1000
     __hash__ = object.__hash__
@@ -445,7 +458,7 @@ class Tensor:
         else:
             node, number = self._edge
             assert node is not None
-            hooks = node.ensure_hooks().tensor_hooks.setdefault(number, _HookDict())
+            hooks = cast(_HookDict, node.ensure_hooks().tensor_hooks.setdefault(number, _HookDict()))
         handle = RemovableHandle(hooks)
         hooks[handle.id] = hook
         return handle

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from types import ModuleType
 
 from refgrad.ops.inplace import inplace
@@ -45,14 +44,14 @@ FAMILIES = (
 
 def families() -> list[ModuleType]:
     """The modules of the families, in order."""
-    return [importlib.import_module(f"refgrad.ops.{name}") for name in FAMILIES if importlib.util.find_spec(f"refgrad.ops.{name}")]
+    return [importlib.import_module(f"refgrad.ops.{name}") for name in FAMILIES]
 
 
 def attach() -> dict[str, object]:
     """Give Tensor the methods of every family; returns the public functions by name."""
     public: dict[str, object] = {}
     for family in families():
-        public.update({name: getattr(family, name) for name in getattr(family, "__all__", ()) if hasattr(family, name)})
+        public.update({name: getattr(family, name) for name in family.__all__})
         for name, method in getattr(family, "METHODS", {}).items():
             setattr(Tensor, name, method)
         for name, function in getattr(family, "INPLACE", {}).items():

@@ -12,12 +12,12 @@ from typing import Any
 
 from refgrad.layout import row_major
 from refgrad.ops.arguments import tensor_argument
-from refgrad.ops.arithmetic import abs, minus, true_divide
+from refgrad.ops.arithmetic import abs, minus, plus, true_divide
 from refgrad.ops.calls import unary
 from refgrad.ops.elementary import tanh
 from refgrad.ops.half import gradient_in_single, in_single
 from refgrad.ops.inplace import inplace as inplace_form
-from refgrad.ops.limits import floats_only
+from refgrad.ops.limits import floats_only, no_complex
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -87,11 +87,22 @@ Op(
     "sigmoid_backward",
     in_single(lambda xp, g, y: g * ((1 - y) * y).conjugate()),
     {
-        "gradient": lambda F, g, output: F.sigmoid_backward(g, output),
-        "output": gradient_in_single(lambda F, g, gradient, output: g * (gradient * (1 - 2 * output)).conjugate()),
+        "gradient": lambda F, g, output: F.sigmoid_backward(g, output.conjugate()),
+        "output": gradient_in_single(
+            lambda F, g, gradient, output: g.conjugate() * gradient * (1 - 2 * output.conjugate())
+        ),
     },
     inputs=("gradient", "output"),
 )
+
+
+def _check_silu(input: Tensor) -> None:
+    _no_complex_silu(input)
+    _only_floats_silu(input)
+
+
+_no_complex_silu = no_complex("silu does not support automatic differentiation for outputs with complex dtype.")
+_only_floats_silu = floats_only("silu_cpu")
 
 
 def _silu_input(F: Any, g: Any, self: Any) -> Any:
@@ -104,7 +115,7 @@ _silu = unary(
         "silu",
         in_single(lambda xp, x: x / (1 + xp.exp(-x))),
         {"self": gradient_in_single(_silu_input)},
-        check=floats_only("silu_cpu"),
+        check=_check_silu,
     )
 )
 silu = with_inplace(_silu, "silu", "``input * sigmoid(input)``.")
@@ -199,9 +210,7 @@ def _softplus_bend(F: Any, g: Any, x: Any, beta: float, threshold: float) -> Any
     return F.sigmoid_backward(g, F.sigmoid(scaled)) * (scaled < threshold) * beta
 
 
-_softplus = activation(
-    "softplus", _softplus_value, _softplus_slope, _softplus_bend, check=floats_only("softplus_cpu")
-)
+_softplus = activation("softplus", _softplus_value, _softplus_slope, _softplus_bend, check=floats_only("softplus_cpu"))
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -210,7 +219,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 
 def _mish_input(F: Any, g: Any, self: Any) -> Any:
-    t = F.tanh(F.softplus(self, constants=(1.0, 20.0)))
+    t = F.tanh(F.log1p(F.exp(self)))
     return g * (t + self * F.sigmoid(self) * (1 - t * t))
 
 
@@ -268,7 +277,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 def softsign(input: Tensor) -> Tensor:
     """``input / (1 + abs(input))``."""
-    return true_divide(input, abs(input) + 1)
+    return true_divide(input, plus(abs(input), 1))
 
 
 def tanhshrink(input: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.ops.half import in_single
+from refgrad.ops.limits import NUMBERS
 from refgrad.ops.linalg import (
     adjoint,
     by_columns,
@@ -26,7 +27,6 @@ from refgrad.ops.linalg import (
     scaled,
     sizes_of,
 )
-from refgrad.ops.limits import NUMBERS
 from refgrad.ops.record import Op
 from refgrad.ops.shape import broadcast_to
 from refgrad.tensor import Tensor, result_type

@@ -49,9 +49,7 @@ def spelled_out(function: str, name: str, given: tuple[Any, ...]) -> tuple[int, 
 def reduced_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     """Distinct dimensions counted from the front: all of them for None and (); none of a 0-dim tensor."""
     if isinstance(dim, str):
-        raise TypeError(
-            f"argument 'dim' must be int or tuple of ints, not str ({dim!r}): names are not supported"
-        )
+        raise TypeError(f"argument 'dim' must be int or tuple of ints, not str ({dim!r}): names are not supported")
     found = check_dims(dim, ndim)
     return found if ndim else ()
 

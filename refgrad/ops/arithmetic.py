@@ -13,7 +13,7 @@ from refgrad import dtypes
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.calls import OPERANDS, as_operator, binary, unary
 from refgrad.ops.half import in_single
-from refgrad.ops.limits import common_dtype, floats_only, invalid_arguments, without
+from refgrad.ops.limits import C_NAMES, common_dtype, floats_only, invalid_arguments, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -229,8 +229,7 @@ def _signs(xp: Any, x: Any) -> Any:
 def _check_real_sign(input: Tensor) -> None:
     if input.is_complex():
         raise NotImplementedError(
-            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn "
-            "instead."
+            "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead."
         )
 
 
@@ -268,7 +267,10 @@ hypot = binary(
 def _lerp_kernel(xp: Any, x: Any, end: Any, weight: Any) -> Any:
     """From whichever end is nearer, so that both ends are met exactly."""
     near = (weight * weight.conjugate()).real < 0.25
-    return xp.where(near, x + weight * (end - x), end - (end - x) * (1 - weight))
+    from_x, from_end = x + weight * (end - x), end - (end - x) * (1 - weight)
+    if isinstance(near, bool):
+        return from_x if near else from_end
+    return xp.where(near, from_x, from_end)
 
 
 _lerp_scalar = Op(
@@ -280,6 +282,7 @@ _lerp_scalar = Op(
     },
     inputs=("self", "end"),
     check=without(dtypes.BOOL, dtypes.INTEGRAL, kernel="lerp_kernel_scalar"),
+    elementwise=True,
 )
 _lerp_tensor = Op(
     "lerp_tensor",
@@ -291,6 +294,7 @@ _lerp_tensor = Op(
     },
     inputs=("self", "end", "weight"),
     check=without(dtypes.BOOL, dtypes.INTEGRAL, kernel="lerp_kernel_tensor"),
+    elementwise=True,
     node="LerpBackward1",
 )
 
@@ -301,25 +305,11 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
         raise invalid_arguments("lerp", "(Tensor, Tensor, Tensor or Number)", input, end, weight)
     for name, given in (("end", end), ("weight", weight)):
         if isinstance(given, Tensor) and given.dtype is not input.dtype:
-            wanted, found = (_C_NAMES.get(t.dtype.name, t.dtype.name) for t in (input, given))
+            wanted, found = (C_NAMES[t.dtype.name] for t in (input, given))
             raise RuntimeError(f"expected dtype {wanted} for `{name}` but got dtype {found}")
     if isinstance(weight, Tensor):
         return _lerp_tensor(input, end, weight)
     return _lerp_scalar(input, end, weight=weight)
-
-
-_C_NAMES = {  # in lerp's messages
-    "float64": "double",
-    "float32": "float",
-    "float16": "c10::Half",
-    "int64": "long int",
-    "int32": "int",
-    "int16": "short int",
-    "int8": "signed char",
-    "uint8": "unsigned char",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
 
 
 def _three(function: str, *operands: Any) -> tuple[Tensor, ...]:
@@ -353,9 +343,7 @@ _addcdiv = Op(
     {
         "self": lambda F, g: g,
         "tensor1": lambda F, g, tensor2, value: g * (value / tensor2).conjugate(),
-        "tensor2": lambda F, g, tensor1, tensor2, value: (
-            -g * (value * tensor1 / (tensor2 * tensor2)).conjugate()
-        ),
+        "tensor2": lambda F, g, tensor1, tensor2, value: -g * (value * tensor1 / (tensor2 * tensor2)).conjugate(),
     },
     inputs=("self", "tensor1", "tensor2"),
     promote="same",

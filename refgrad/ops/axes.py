@@ -113,33 +113,25 @@ def _reversed(self: Tensor) -> Tensor:
 def _matrix_transpose(self: Tensor) -> Tensor:
     """The last two dimensions swapped."""
     if self.ndim < 2:
-        raise RuntimeError(
-            f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
-        )
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
     return transpose(self, -2, -1)
 
 
 def _matrix_adjoint(self: Tensor) -> Tensor:
     """The last two dimensions swapped, and conjugated if complex."""
     if self.ndim < 2:
-        raise RuntimeError(
-            f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
-        )
+        raise RuntimeError(f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
     return adjoint(self)
 
 
 def _hermitian(self: Tensor) -> Tensor:
     """The transposed matrix, conjugated if complex."""
     if self.ndim == 0:
-        warnings.warn(
-            "Tensor.H is deprecated on 0-D tensors. Consider using x.conj().", UserWarning, stacklevel=2
-        )
+        warnings.warn("Tensor.H is deprecated on 0-D tensors. Consider using x.conj().", UserWarning, stacklevel=2)
         return self
     if self.ndim != 2:
         more = " For batches of matrices, consider using tensor.mH" if self.ndim > 2 else ""
-        raise RuntimeError(
-            f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{more}"
-        )
+        raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{more}")
     return adjoint(self)
 
 

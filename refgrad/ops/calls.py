@@ -105,7 +105,7 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
             raise broadcast_error(x, y) from None
         if type(made) is not kind:
             made = MODULES[kind].asarray(made)
-        elif not x.flags.c_contiguous:
+        elif not x.flags.c_contiguous or 1 in made.shape:
             made = arranged(MODULES[kind], made, (x, y))
         out = _new(Tensor)
         out._data = made

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from refgrad import dtypes
 from refgrad.dtypes import BOOL, COMPLEX, FLOATING, INTEGRAL, SCALAR_TYPE
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import as_operator, binary, unary
-from refgrad.ops.conversion import move
-from refgrad.ops.limits import invalid_arguments, without
+from refgrad.ops.limits import no_complex, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -85,9 +83,7 @@ def _isclose_kernel(xp: Any, x: Any, y: Any, rtol: float, atol: float, equal_nan
 _isclose = Op("isclose", _isclose_kernel, inputs=TWO)
 
 
-def isclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Tensor:
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
     """Where ``abs(input - other) <= atol + rtol * abs(other)``; RuntimeError for different dtypes."""
     tensor_argument("isclose", input)
     tensor_argument("isclose", other, "other", 2)
@@ -99,9 +95,7 @@ def isclose(
     return _isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
-def allclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> bool:
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether `isclose` holds everywhere."""
     return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
 
@@ -118,61 +112,69 @@ def _is_class(name: str, of_integers: bool, check: Callable[..., None] | None = 
     return unary(Op(name, kernel, check=check))
 
 
-def _real_only(message: str) -> Callable[..., None]:
-    def check(input: Tensor) -> None:
-        if input.is_complex():
-            raise RuntimeError(message)
-
-    return check
-
-
 isnan, isinf = _is_class("isnan", False), _is_class("isinf", False)
 isfinite = _is_class("isfinite", True)
 isposinf = unary(
     Op(
         "isposinf",
         lambda xp, x: x == float("inf"),
-        check=_real_only("isposinf does not support complex inputs."),
+        check=no_complex("isposinf does not support complex inputs."),
     )
 )
 isneginf = unary(
     Op(
         "isneginf",
         lambda xp, x: x == -float("inf"),
-        check=_real_only("isneginf does not support complex inputs."),
+        check=no_complex("isneginf does not support complex inputs."),
     )
 )
 signbit = unary(
     Op(
         "signbit",
         lambda xp, x: xp.signbit(x) if x.dtype.kind == "f" else x < 0,
-        check=_real_only("signbit is not implemented for complex tensors."),
+        check=no_complex("signbit is not implemented for complex tensors.", NotImplementedError),
     )
 )
 
 # Logical operations: every dtype by its truth, to bool
 
-logical_and = binary(Op("logical_and", "logical_and", inputs=TWO), numbers=False)
-logical_or = binary(Op("logical_or", "logical_or", inputs=TWO), numbers=False)
-logical_xor = binary(Op("logical_xor", "logical_xor", inputs=TWO), numbers=False)
-logical_not = unary(Op("logical_not", "logical_not"))
 
-# Bitwise operations: integers, and bool by truth
+def _logical(name: str) -> Op:
+    return Op(name, lambda xp, x, y: getattr(xp, name)(x != 0, y != 0), inputs=TWO)
 
 
-def _bits(name: str, function: str, *refused: int) -> Op:
-    check = without(*refused, kernel=f"{name}_cpu")
-    return Op(name, function, inputs=TWO, promote="same", check=check)
+logical_and = binary(_logical("logical_and"), numbers=False)
+logical_or = binary(_logical("logical_or"), numbers=False)
+logical_xor = binary(_logical("logical_xor"), numbers=False)
+logical_not = unary(Op("logical_not", lambda xp, x: x == 0))
+
+# Bitwise operations, of integers, and of bool by truth
 
 
-_and = _bits("bitwise_and", "bitwise_and", FLOATING, COMPLEX)
-_or = _bits("bitwise_or", "bitwise_or", FLOATING, COMPLEX)
-_xor = _bits("bitwise_xor", "bitwise_xor", FLOATING, COMPLEX)
-_left = _bits("lshift", "left_shift", BOOL, FLOATING, COMPLEX)
-_right = _bits("rshift", "right_shift", BOOL, FLOATING, COMPLEX)
-bitwise_and, bitwise_or, bitwise_xor = binary(_and), binary(_or), binary(_xor)
-bitwise_left_shift, bitwise_right_shift = binary(_left), binary(_right)
-bitwise_not = unary(Op("bitwise_not", "invert", check=without(FLOATING, COMPLEX, kernel="bitwise_not_cpu")))
+def _bitwise(name: str, function: str, *refused: int) -> Callable[[Any, Any], Tensor]:
+    """Not by `binary`: its fast path is for floats, and they are refused here."""
+    kernel = name.removeprefix("bitwise_") if "shift" in name else name
+    check = without(*refused, kernel=f"{kernel}_cpu")
+    op = Op(name, function, inputs=TWO, promote="same", check=check)
+
+    def call(input: Any, other: Any) -> Tensor:
+        return op(input, other)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+bitwise_and = _bitwise("bitwise_and", "bitwise_and", FLOATING, COMPLEX)
+bitwise_or = _bitwise("bitwise_or", "bitwise_or", FLOATING, COMPLEX)
+bitwise_xor = _bitwise("bitwise_xor", "bitwise_xor", FLOATING, COMPLEX)
+bitwise_left_shift = _bitwise("bitwise_left_shift", "left_shift", BOOL, FLOATING, COMPLEX)
+bitwise_right_shift = _bitwise("bitwise_right_shift", "right_shift", BOOL, FLOATING, COMPLEX)
+_invert = Op("bitwise_not", "invert", check=without(FLOATING, COMPLEX, kernel="bitwise_not_cpu"))
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """The complement of each bit; of bool, not."""
+    return _invert(tensor_argument("bitwise_not", input))
 
 
 def _inverted(input: Tensor) -> Tensor:

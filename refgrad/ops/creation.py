@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -111,12 +113,9 @@ def _inferred(values: list[Any], data: Any) -> dtype:
     if isinstance(data, Sequence):
         tensors = _leaves_of(data)
         if tensors:
-            found = [t.dtype if isinstance(t, Tensor) else from_numpy_dtype(t.dtype) for t in tensors]
-            result = found[0]
-            for d in found[1:]:
-                result = dtypes.promote_types(result, d)
-            return result
-    result = None
+            kinds = [t.dtype if isinstance(t, Tensor) else from_numpy_dtype(t.dtype) for t in tensors]
+            return functools.reduce(dtypes.promote_types, kinds)
+    found: dtype | None = None
     for v in values:
         if isinstance(v, str):
             raise TypeError(f"new(): invalid data type '{type(v).__name__}'")
@@ -126,11 +125,11 @@ def _inferred(values: list[Any], data: Any) -> dtype:
             d = dtypes.of_scalar(v)
         else:
             raise RuntimeError(f"Could not infer dtype of {type(v).__name__}")
-        result = d if result is None else dtypes.promote_types(result, d)
-    return result or dtypes.get_default_dtype()
+        found = d if found is None else dtypes.promote_types(found, d)
+    return found or dtypes.get_default_dtype()
 
 
-_PythonComplex = type(1j)
+_PythonComplex = builtins.complex
 
 
 def _leaves_of(data: Any) -> list[Any]:
@@ -178,7 +177,7 @@ def tensor(
         return _made(_host(data).astype((dtype or data.dtype).numpy, copy=True), where, requires_grad)
     if isinstance(data, np.ndarray):
         target = dtype or from_numpy_dtype(data.dtype)
-        return _made(data.astype(target.numpy, order=copy_order(data), copy=True), device, requires_grad)
+        return _made(np.array(data, target.numpy, order=copy_order(data), copy=True), device, requires_grad)
     if isinstance(data, (dict, set)) or (hasattr(data, "__iter__") and not isinstance(data, Sequence)):
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     shape = _shape_of(data)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
-from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import mul
 from refgrad.ops.axes import movedim, permute
 from refgrad.ops.linalg import bmm
@@ -41,9 +41,10 @@ def einsum(*args: Any) -> Tensor:
         )
     equation, operands = _spelled(args) if isinstance(args[0], Tensor) else (args[0], args[1:])
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
-        operands = tuple(operands[0])
-    for operand in operands:
-        tensor_argument("einsum", operand, "tensors", 2)
+        return einsum(equation, *operands[0])
+    for k, operand in enumerate(operands):
+        if not isinstance(operand, Tensor):
+            raise TypeError(f"expected Tensor as element {k} in argument 1, but got {type(operand).__name__}")
     return _contracted(_Equation.parse(equation, [x.ndim for x in operands]), list(operands))
 
 
@@ -92,7 +93,8 @@ def _labels(text: str, start: int, where: str, several: str) -> list[str]:
     return found
 
 
-class _Equation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Equation:
     """`terms`: the labels of each operand; `places`: where a label's dimension goes, output first.
 
     Of `count` places the first `kept` are the output. What ``...`` covers in the operand where it
@@ -176,7 +178,9 @@ def _contracted(equation: _Equation, operands: list[Tensor]) -> Tensor:
     left = [len([x for x in aligned if x.shape[k] != 1]) for k in range(count)]
     out = aligned[0]
     for x in aligned[1:]:
-        shared, only_out, only_x = [], [], []
+        shared: list[int] = []
+        only_out: list[int] = []
+        only_x: list[int] = []
         for k in range(kept, count):
             mine, other = out.shape[k] != 1, x.shape[k] != 1
             if mine and other:
@@ -215,7 +219,7 @@ def _aligned(equation: _Equation, number: int, x: Tensor, sizes: list[int]) -> T
                         f"does not broadcast with previously seen ellipsis with size {sizes[place]} for the "
                         "respective dimension"
                     )
-                sizes[place] = max(sizes[place], size) if size else 0
+                sizes[place] = size if size != 1 else sizes[place]
                 dims[place] = dim
                 dim += 1
             continue
@@ -249,7 +253,9 @@ def _product_over(left: Tensor, right: Tensor, summed: list[int]) -> Tensor:
     """The product of two tensors with the same dimensions, summed over some that both have."""
     if not summed:
         return mul(left, right)
-    both, only_left, only_right = [], [], []
+    both: list[int] = []
+    only_left: list[int] = []
+    only_right: list[int] = []
     for k in range(left.ndim):
         if k not in summed:
             if left.shape[k] == 1:
@@ -257,15 +263,18 @@ def _product_over(left: Tensor, right: Tensor, summed: list[int]) -> Tensor:
             else:
                 (both if right.shape[k] != 1 else only_left).append(k)
 
+    if only_left and only_right and only_right[-1] < only_left[0]:  # then the product lies in order
+        left, right, only_left, only_right = right, left, only_right, only_left
+
     def size(dims: list[int]) -> int:
         return math.prod([right.shape[k] if left.shape[k] == 1 else left.shape[k] for k in dims])
 
-    a = permute(left, [*both, *only_left, *summed, *only_right])
+    order = [*both, *only_left, *summed, *only_right]
+    a = permute(left, order)
     b = permute(right, [*both, *summed, *only_right, *only_left])
     made = bmm(
         reshape(a, (size(both), size(only_left), size(summed))),
         reshape(b, (size(both), size(summed), size(only_right))),
     )
-    order = [*both, *only_left, *summed, *only_right]
     shape = [1 if k in summed else size([k]) for k in order]
     return permute(view(made, shape), [order.index(k) for k in range(left.ndim)])

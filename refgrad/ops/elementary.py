@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from refgrad.dtypes import COMPLEX
+from refgrad.dtypes import COMPLEX, dtype
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary, unary
 from refgrad.ops.half import gradient_in_single, in_single
-from refgrad.ops.limits import floats_only, invalid_arguments, without
+from refgrad.ops.limits import floats_only, invalid_arguments, no_complex, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -67,10 +67,13 @@ _SQRT_PI = math.sqrt(math.pi)
 
 
 def _function(
-    name: str, forward: Any, formula: Callable[..., Any], *, node: str | None = None, real: str | None = None
+    name: str,
+    forward: Any,
+    formula: Callable[..., Any],
+    *,
+    node: str | None = None,
+    check: Callable[..., None] | None = None,
 ) -> Callable[[Tensor], Tensor]:
-    """A function of one operand; `real` is torch's kernel where it refuses complex operands."""
-    check = without(COMPLEX, kernel=real) if real else None
     return unary(Op(name, forward, {"self": formula}, promote="float", check=check, node=node))
 
 
@@ -95,19 +98,27 @@ atan = _function("atan", "arctan", lambda F, g, self: g / (1 + self * self).conj
 
 # Hyperbolic functions
 
+
+def _acosh_slope(F: Any, x: Any, x_dtype: dtype) -> Any:
+    """With one root for each factor on the right branch in the complex plane."""
+    if x_dtype.is_complex:
+        return (F.rsqrt(x - 1) * F.rsqrt(x + 1)).conjugate()
+    return F.rsqrt(x * x - 1)
+
+
 sinh = _function("sinh", "sinh", lambda F, g, self: g * F.cosh(self).conjugate())
 cosh = _function("cosh", "cosh", lambda F, g, self: g * F.sinh(self).conjugate())
 tanh = _function("tanh", "tanh", lambda F, g, result: F.tanh_backward(g, result))
 asinh = _function("asinh", "arcsinh", lambda F, g, self: g * F.rsqrt(self * self + 1).conjugate())
-acosh = _function("acosh", "arccosh", lambda F, g, self: g * F.rsqrt(self * self - 1).conjugate())
+acosh = _function("acosh", "arccosh", lambda F, g, self, self_dtype: g * _acosh_slope(F, self, self_dtype))
 atanh = _function("atanh", "arctanh", lambda F, g, self: g / (1 - self * self).conjugate())
 
 Op(
     "tanh_backward",
     in_single(lambda xp, g, y: g * (1 - y * y).conjugate()),
     {
-        "gradient": lambda F, g, output: F.tanh_backward(g, output),
-        "output": gradient_in_single(lambda F, g, gradient, output: g * (gradient * -2 * output).conjugate()),
+        "gradient": lambda F, g, output: F.tanh_backward(g, output.conjugate()),
+        "output": gradient_in_single(lambda F, g, gradient, output: g.conjugate() * gradient * -2 * output.conjugate()),
     },
     inputs=("gradient", "output"),
 )
@@ -124,31 +135,38 @@ erf = _function(
     "erf",
     _special("erf"),
     lambda F, g, self: 2 / _SQRT_PI * F.exp(-(self * self)) * g,
-    real="erf_vml_cpu",
+    check=without(COMPLEX, kernel="erf_vml_cpu"),
 )
 erfc = _function(
     "erfc",
     _special("erfc"),
     lambda F, g, self: -2 / _SQRT_PI * F.exp(-(self * self)) * g,
-    real="erfc_vml_cpu",
+    check=without(COMPLEX, kernel="erfc_vml_cpu"),
 )
 erfinv = _function(
     "erfinv",
-    _special("erfinv"),
-    gradient_in_single(lambda F, g, self: _SQRT_PI / 2 * F.exp(F.pow_scalar(F.erfinv(self), exponent=2)) * g),
-    real="erfinv_vml_cpu",
+    in_single(lambda xp, x: xp.copysign(xp.special.erfinv(x), x)),  # SciPy's loses the sign of -0
+    lambda F, g, self: _SQRT_PI / 2 * F.exp(F.pow_scalar(F.erfinv(self), exponent=2)) * g,
+    check=without(COMPLEX, kernel="erfinv_vml_cpu"),
 )
 
 # Gamma functions
 
-lgamma = _function("lgamma", _special("gammaln"), lambda F, g, self: g * F.digamma(self), real="lgamma_vml_cpu")
-digamma = _function("digamma", _special("psi"), lambda F, g, self: g * F.polygamma(self, n=1), real="digamma")
+lgamma = _function(
+    "lgamma",
+    in_single(lambda xp, x: xp.where(xp.isinf(x), math.inf, xp.special.gammaln(x))),
+    lambda F, g, self: g * F.digamma(self),
+    check=without(COMPLEX, kernel="lgamma_vml_cpu"),
+)
+digamma = _function(
+    "digamma", _special("psi"), lambda F, g, self: g * F.polygamma(self, n=1), check=without(COMPLEX, kernel="digamma")
+)
 
 
 def _polygamma_kernel(xp: Any, x: Any, n: int) -> Any:
     """For n = 1 and x < 1/2 by the reflection formula, DLMF 5.15.6: what torch's values at poles show."""
     if n != 1:
-        return xp.special.polygamma(n, x).astype(x.dtype)
+        return xp.special.polygamma(xp.asarray(n, dtype=x.dtype), x).astype(x.dtype)
     left = x < 0.5
     reflected = xp.special.zeta(2.0, xp.where(left, 1 - x, x)).astype(x.dtype)
     return xp.where(left, (math.pi / xp.sin(math.pi * x)) ** 2 - reflected, reflected)
@@ -179,25 +197,25 @@ def _sinc_kernel(xp: Any, x: Any) -> Any:
 
 
 def _sinc_input(F: Any, g: Any, self: Any) -> Any:
-    angle = math.pi * self
-    slope = (F.cos(angle) * angle - F.sin(angle)) / (angle * self)
-    return F.where(self == 0, 0, g * slope.conjugate())
+    angle, square = self * math.pi, self * self * math.pi
+    slope = (angle * F.cos(angle) - F.sin(angle)) / square
+    return F.where(square == 0, 0, g * slope.conjugate())
 
 
-sinc = _function("sinc", in_single(_sinc_kernel), gradient_in_single(_sinc_input))
+sinc = _function("sinc", in_single(_sinc_kernel), _sinc_input)
 deg2rad = _function(
     "deg2rad",
     lambda xp, x: x * (math.pi / 180),
     lambda F, g: g * (math.pi / 180),
     node="Deg2RadBackward0",
-    real="deg2rad",
+    check=no_complex("deg2rad is not supported for complex tensors."),
 )
 rad2deg = _function(
     "rad2deg",
     lambda xp, x: x * (180 / math.pi),
     lambda F, g: g * (180 / math.pi),
     node="Rad2DegBackward0",
-    real="rad2deg",
+    check=no_complex("rad2deg is not supported for complex tensors."),
 )
 
 
@@ -209,7 +227,8 @@ def _logit_kernel(xp: Any, x: Any, eps: float | None) -> Any:
 
 def _logit_input(F: Any, g: Any, self: Any, eps: float | None) -> Any:
     low, outside = (0, math.nan) if eps is None else (eps, 0)
-    return F.where((self < low) | (self > 1 - low), outside, g / (self * (1 - self)))
+    x = self + 0  # never -0: the slope at 0 is inf
+    return F.where((x < low) | (x > 1 - low), outside, g / (x * (1 - x)))
 
 
 _logit = Op(
@@ -233,8 +252,8 @@ atan2 = binary(
         "atan2",
         "arctan2",
         {
-            "self": lambda F, g, self, other: g * _per_square(F, other, self),
-            "other": lambda F, g, self, other: g * -_per_square(F, self, other),
+            "self": lambda F, g, self, other: g * (other * _inverse_square(F, self, other)),
+            "other": lambda F, g, self, other: g * (-self * _inverse_square(F, self, other)),
         },
         inputs=TWO,
         promote="float",
@@ -244,10 +263,10 @@ atan2 = binary(
 )
 
 
-def _per_square(F: Any, x: Any, y: Any) -> Any:
-    """``x / (x*x + y*y)``, and 0 at the origin."""
+def _inverse_square(F: Any, x: Any, y: Any) -> Any:
+    """``1 / (x*x + y*y)``, and 0 at the origin."""
     square = x * x + y * y
-    return F.where(square == 0, 0, x / square)
+    return F.where(square == 0, 0, 1 / square)
 
 
 logaddexp = binary(
@@ -284,7 +303,12 @@ _real_xlogy = without(COMPLEX, kernel="xlogy_cpu")
 
 
 def _xlogy_factor(F: Any, g: Any, self: Any, other: Any) -> Any:
-    return F.where((self == 0) & (other <= 0), 0, g * F.log(other))
+    return F.masked_fill(F.xlogy(g, other), (self == 0) & (other <= 0), value=0)
+
+
+def _xlogy_factor_of_number(F: Any, g: Any, self: Any, other: Any) -> Any:
+    made = F.xlogy_number(g, other=other)
+    return made if other > 0 else F.masked_fill(made, self == 0, value=0)
 
 
 _xlogy = Op(
@@ -297,8 +321,8 @@ _xlogy = Op(
 )
 _xlogy_number = Op(
     "xlogy_number",
-    lambda xp, x, other: _xlogy_kernel(xp, x, xp.full_like(x, other)),
-    {"self": lambda F, g, self, other: _xlogy_factor(F, g, self, _as_like(F, self, other))},
+    lambda xp, x, other: _xlogy_kernel(xp, x, xp.asarray(other, dtype=x.dtype)),
+    {"self": _xlogy_factor_of_number},
     promote="float",
     scalars=("other",),
     check=_real_xlogy,
@@ -306,7 +330,7 @@ _xlogy_number = Op(
 )
 _number_xlogy = Op(
     "number_xlogy",
-    lambda xp, y, factor: _xlogy_kernel(xp, xp.full_like(y, factor), y),
+    lambda xp, y, factor: _xlogy_kernel(xp, xp.asarray(factor, dtype=y.dtype), y),
     {"other": lambda F, g, other, factor: g * factor / other},
     inputs=("other",),
     promote="float",
@@ -314,10 +338,6 @@ _number_xlogy = Op(
     check=_real_xlogy,
     node="XlogyBackward1",
 )
-
-
-def _as_like(F: Any, self: Any, number: Any) -> Any:
-    return F.zeros_like(self) + number
 
 
 def xlogy(input: Any, other: Any) -> Tensor:
@@ -331,6 +351,8 @@ def xlogy(input: Any, other: Any) -> Tensor:
         return _number_xlogy(other, factor=input)
     raise invalid_arguments("xlogy", "(Tensor, Tensor or Number) or (Number, Tensor)", input, other)
 
+
+_xlogy.public = xlogy
 
 arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
 arccosh, arcsinh, arctanh = acosh, asinh, atanh

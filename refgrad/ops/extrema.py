@@ -60,11 +60,7 @@ def selection(name: str, kernel: Any, node: Any) -> Op:
     return Op(
         name,
         kernel if name == "sort" else row_major(kernel),
-        {
-            "self": lambda F, g, self_shape, result1, dim, keepdim: _selected(
-                F, g[0], result1, self_shape, dim, keepdim
-            )
-        },
+        {"self": lambda F, g, self_shape, result1, dim, keepdim: _selected(F, g[0], result1, self_shape, dim, keepdim)},
         several=True,
         differentiable=(0,),
         node=node,
@@ -100,9 +96,7 @@ def _real_only(name: str, input: Tensor) -> None:
 
 def _no_complex(kernel: str, input: Tensor) -> None:
     if input.is_complex():
-        raise NotImplementedError(
-            f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
-        )
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'")
 
 
 # amax, amin, aminmax
@@ -193,17 +187,11 @@ def _first(xp: Any, function: str, x: Any, dim: int, keepdim: bool) -> tuple[Any
 
 _max = _whole("max", "max", "MaxBackward1")
 _min = _whole("min", "min", "MinBackward1")
-_max_dim = selection(
-    "max_dim", lambda xp, x, dim, keepdim: _first(xp, "argmax", x, dim, keepdim), "MaxBackward0"
-)
-_min_dim = selection(
-    "min_dim", lambda xp, x, dim, keepdim: _first(xp, "argmin", x, dim, keepdim), "MinBackward0"
-)
+_max_dim = selection("max_dim", lambda xp, x, dim, keepdim: _first(xp, "argmax", x, dim, keepdim), "MaxBackward0")
+_min_dim = selection("min_dim", lambda xp, x, dim, keepdim: _first(xp, "argmin", x, dim, keepdim), "MinBackward0")
 
 
-def _three_forms(
-    name: str, whole: Op, along_dim: Op, input: Tensor, dim: Any, keepdim: Any, other: Any
-) -> Any:
+def _three_forms(name: str, whole: Op, along_dim: Op, input: Tensor, dim: Any, keepdim: Any, other: Any) -> Any:
     """``max(x)``, ``max(x, other)`` and ``max(x, dim)``."""
     tensor_argument(name, input)
     if isinstance(dim, Tensor):
@@ -217,13 +205,10 @@ def _three_forms(
         return whole(input)
     if not isinstance(dim, int) or isinstance(dim, bool):
         raise TypeError(
-            f"{name}() received an invalid combination of arguments: dim must be int, not "
-            f"{type(dim).__name__}"
+            f"{name}() received an invalid combination of arguments: dim must be int, not {type(dim).__name__}"
         )
     if not isinstance(keepdim, bool):
-        raise TypeError(
-            f"{name}(): argument 'keepdim' (position 2) must be bool, not {type(keepdim).__name__}"
-        )
+        raise TypeError(f"{name}(): argument 'keepdim' (position 2) must be bool, not {type(keepdim).__name__}")
     _real_only(name, input)
     found = one_dim(name, input, dim)
     return getattr(return_types, name)(along_dim(input, dim=found, keepdim=keepdim))

@@ -27,10 +27,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
             elif shape[-k] not in (1, common[-k]):
                 raise broadcast_error(*[t._data for t in tensors])
     return tuple(
-        [
-            t if s == tuple(common) else broadcast_to(t, tuple(common))
-            for t, s in zip(tensors, shapes, strict=True)
-        ]
+        [t if s == tuple(common) else broadcast_to(t, tuple(common)) for t, s in zip(tensors, shapes, strict=True)]
     )
 
 
@@ -66,9 +63,7 @@ def atleast_3d(*tensors: Any) -> Any:
 
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Vectors as coordinate grids; with indexing "xy" the first two dimensions are swapped."""
-    axes: Sequence[Tensor] = (
-        tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
-    )
+    axes: Sequence[Tensor] = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
     if not axes:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     if indexing is None:

@@ -302,7 +302,7 @@ def getitem(input: Tensor, key: Any) -> Tensor:
                 size = x._data.shape[0]
                 x = _slice(x, dim=0, start=0, stop=size, step=1)
             first = False
-        elif isinstance(item, Tensor) or isinstance(item, bool):
+        elif isinstance(item, (Tensor, bool)):
             first = False
             if isinstance(item, bool) or (not item._data.ndim and item._data.dtype.kind == "b"):
                 x, _ = _step(x, None, dim)

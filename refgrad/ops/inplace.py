@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from refgrad import dtypes
 from refgrad.devices import MODULES, Array
 from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
 from refgrad.modes import state

@@ -46,8 +46,7 @@ def _list(function: str, tensors: Any) -> list[Tensor]:
     """A sequence of tensors; TypeError for anything else."""
     if isinstance(tensors, Tensor) or not isinstance(tensors, (list, tuple)):
         raise TypeError(
-            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
-            f"{type(tensors).__name__}"
+            f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
         )
     for k, t in enumerate(tensors):
         if not isinstance(t, Tensor):
@@ -101,9 +100,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         if _is_nothing(shape):
             continue
         if len(shape) != len(like):
-            raise RuntimeError(
-                f"Tensors must have same number of dimensions: got {len(like)} and {len(shape)}"
-            )
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(like)} and {len(shape)}")
         for axis, (n, m) in enumerate(zip(like, shape, strict=True)):
             if n != m and axis != dim:
                 raise RuntimeError(
@@ -191,9 +188,7 @@ def _present(gradients: Any) -> Any:
 def _parts_self(F: Any, g: Any, self_shape: Any, sizes: tuple[int, ...], dim: int) -> Any:
     known = _present(g)
     shapes = [(*self_shape[:dim], n, *self_shape[dim + 1 :]) for n in sizes]
-    return F.cat(
-        [F.new_zeros(known, shape=s) if h is None else h for h, s in zip(g, shapes, strict=True)], dim=dim
-    )
+    return F.cat([F.new_zeros(known, shape=s) if h is None else h for h, s in zip(g, shapes, strict=True)], dim=dim)
 
 
 _split = Op(
@@ -213,9 +208,7 @@ def _even(function: str, input: Tensor, size: int, dim: int) -> tuple[int, ...]:
     if size < 0:
         raise RuntimeError(f"{function} expects split_size be non-negative, but got split_size={size}")
     if not size and length:
-        raise RuntimeError(
-            f"split_size can only be 0 if dimension size is 0, but got dimension size of {length}"
-        )
+        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {length}")
     if not size or not length:
         return (length,)
     return (size,) * (length // size) + ((length % size,) if length % size else ())
@@ -246,8 +239,7 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: int = 0) -> tuple[Ten
     sizes = integers("split_with_sizes", "split_sizes", split_sizes)
     if any(n < 0 for n in sizes):
         raise RuntimeError(
-            "split_with_sizes expects split_sizes have only non-negative entries, but got "
-            f"split_sizes={list(sizes)}"
+            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(sizes)}"
         )
     if sum(sizes) != input._data.shape[dim]:
         raise RuntimeError(
@@ -288,9 +280,7 @@ def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts along `dim`: so many of nearly equal size, or cut at the places listed."""
     if not tensor_argument("tensor_split", input).ndim:
-        raise RuntimeError(
-            "tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
-        )
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = check_dim(dim, input.ndim)
     cuts = indices_or_sections
     if isinstance(cuts, Tensor):
@@ -309,9 +299,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         bounds = list(zip([0, *ends], ends, strict=False))
     else:
         places = integers("tensor_split", "indices", cuts)
-        bounds = [
-            slice(a, b).indices(length)[:2] for a, b in zip([0, *places], [*places, length], strict=True)
-        ]
+        bounds = [slice(a, b).indices(length)[:2] for a, b in zip([0, *places], [*places, length], strict=True)]
     return tuple([TENSORS.slice(input, dim=dim, start=a, stop=max(a, b), step=1) for a, b in bounds])
 
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from refgrad import dtypes
 from refgrad.dtypes import BOOL, COMPLEX, INTEGRAL, SCALAR_TYPE, dtype
 from refgrad.tensor import Tensor, result_type
 
 NOT_IMPLEMENTED = "torch::autograd::NotImplemented"  # the node of an op without a derivative
 NUMBERS = (int, float, complex)
+
+C_NAMES = {  # the dtypes in some of its messages
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short int",
+    "int32": "int",
+    "int64": "long int",
+    "float16": "c10::Half",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}
 
 
 def common_dtype(*operands: Any) -> dtype:
@@ -18,12 +34,25 @@ def common_dtype(*operands: Any) -> dtype:
 
 
 def without(*categories: int, kernel: str) -> Callable[..., None]:
-    """A check of operands that refuses dtypes of some categories, in torch's words for `kernel`."""
+    """A check of operands that refuses dtypes of some categories, in torch's words for `kernel`.
 
-    def check(*inputs: Any, **params: Any) -> None:
-        found = common_dtype(*inputs, *params.values())
+    It is a check of a record: parameters of the call are no operands.
+    """
+
+    def check(*operands: Any, **params: Any) -> None:
+        found = common_dtype(*operands)
         if found.category in categories:
             raise NotImplementedError(f"\"{kernel}\" not implemented for '{SCALAR_TYPE[found.name]}'")
+
+    return check
+
+
+def no_complex(message: str, error: type[RuntimeError] = RuntimeError) -> Callable[..., None]:
+    """A check that refuses complex operands."""
+
+    def check(*operands: Any, **params: Any) -> None:
+        if common_dtype(*operands).is_complex:
+            raise error(message)
 
     return check
 
@@ -45,6 +74,21 @@ def no_derivative(name: str) -> Callable[..., NoReturn]:
 def invalid_arguments(name: str, expected: str, *given: Any) -> TypeError:
     """torch's error for a call that fits none of a function's signatures."""
     found = ", ".join(type(x).__name__ for x in given)
-    return TypeError(
-        f"{name}() received an invalid combination of arguments - got ({found}), but expected {expected}"
-    )
+    return TypeError(f"{name}() received an invalid combination of arguments - got ({found}), but expected {expected}")
+
+
+def check_fits(value: Any, target: dtype) -> None:
+    """RuntimeError where torch's conversion of a number to `target` would lose it."""
+    if target is dtypes.bool_ or target.is_complex:
+        return
+    if isinstance(value, complex):
+        fits = value.imag == 0
+    elif target.is_floating_point:
+        fits = not math.isfinite(value) or abs(value) <= dtypes.finfo(target).max
+    else:
+        limits = dtypes.iinfo(target)
+        low = -limits.max if target is dtypes.uint8 else limits.min  # negative numbers wrap around
+        fits = math.isfinite(value) and value == int(value) and low <= value <= limits.max
+    if not fits:
+        name = C_NAMES[target.name] if target.is_floating_point else f"{target.name}_t"
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow")

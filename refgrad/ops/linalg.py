@@ -227,7 +227,9 @@ def check_mv(added: tuple[int, ...], mat: Tensor, vec: Tensor, kinds: list[dtype
         )
     if len(set(kinds)) > 1:
         names = [SCALAR_TYPE[kind.name] for kind in kinds]
-        raise RuntimeError("addmv input tensors must have the same dtype, but got {}, {}, and {}".format(*names))
+        raise RuntimeError(
+            "addmv input tensors must have the same dtype, but got {}, {}, and {}".format(*names)
+        )
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
@@ -291,6 +293,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
     check_tensors("vdot", input=input, other=other)
     _check_dot(input, other)
     return _vdot(input, other)
+
 
 # The cross product, the trace
 

@@ -16,9 +16,7 @@ from refgrad.tensor import Tensor
 __all__ = ["norm"]
 
 
-def _norm_kernel(
-    xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: bool, dtype: DType | None
-) -> Any:
+def _norm_kernel(xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: bool, dtype: DType | None) -> Any:
     sizes = xp.abs(x if dtype is None else x.astype(dtype.numpy, copy=False))
     kind = sizes.dtype
     if sizes.dtype == xp.float16:
@@ -62,9 +60,7 @@ def _norm_self(F: Any, g: Any, self: Any, result: Any, ord: float, dim: tuple[in
     return self * abs(self) ** (ord - 2) * scale
 
 
-_vector_norm = Op(
-    "vector_norm", row_major(_norm_kernel), {"self": _norm_self}, node="LinalgVectorNormBackward0"
-)
+_vector_norm = Op("vector_norm", row_major(_norm_kernel), {"self": _norm_self}, node="LinalgVectorNormBackward0")
 
 
 def _check(input: Tensor, ord: float, dims: tuple[int, ...], given: Any) -> None:
@@ -107,9 +103,7 @@ def vector_norm(
     Raises RuntimeError for integers, and for no elements where the norm of nothing is undefined.
     """
     if isinstance(ord, str) or not isinstance(ord, (int, float)):
-        raise TypeError(
-            f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}"
-        )
+        raise TypeError(f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}")
     dims = reduced_dims(dim, tensor_argument("linalg_vector_norm", x).ndim)
     _check(x, float(ord), dims, dim)
     _check_dtype(x, dtype)
@@ -119,9 +113,7 @@ def vector_norm(
 _vector_norm.public = vector_norm
 
 
-def norm(
-    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None
-) -> Tensor:
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: DType | None = None) -> Tensor:
     """The `p`-norm over `dim` (all by default): a number, or "fro", which is 2."""
     tensor_argument("norm", input)
     if isinstance(dim, int):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import dtypes, return_types
-from refgrad.layout import kept_order
+from refgrad.layout import laid_out_as
 from refgrad.ops import ties
 from refgrad.ops.arguments import WHOLE, integer, tensor_argument
 from refgrad.ops.extrema import along, one_dim, selection, shared_wholly
@@ -31,15 +31,6 @@ def _up(xp: Any, x: Any) -> Any:
     return x if x.ndim else xp.reshape(x, (1,))
 
 
-def _laid_out_as(xp: Any, made: Any, x: Any) -> Any:
-    """The values of `made` in the memory order of `x`."""
-    if x.flags.c_contiguous:
-        return made
-    out = xp.empty_like(x, dtype=made.dtype, order=kept_order(x))
-    out[...] = made
-    return out
-
-
 # sort
 
 
@@ -48,12 +39,10 @@ def _sort_kernel(xp: Any, x: Any, dim: int, descending: bool, stable: Any, keepd
     order = _order(xp, flat, dim, descending)
     if not stable:
         order = ties.settle(xp, flat, order, dim, lambda row: ties.sorted_places(row, descending))
-    return tuple([_laid_out_as(xp, a, x) for a in along(xp, x, order, dim, keepdim)])
+    return tuple([laid_out_as(xp, a, x) for a in along(xp, x, order, dim, keepdim)])
 
 
-_sort = selection(
-    "sort", _sort_kernel, lambda inputs, params: f"SortBackward{0 if params['stable'] is None else 1}"
-)
+_sort = selection("sort", _sort_kernel, lambda inputs, params: f"SortBackward{0 if params['stable'] is None else 1}")
 
 
 def _sorted(input: Tensor, dim: Any, descending: bool, stable: Any) -> tuple[Tensor, Tensor]:
@@ -84,9 +73,7 @@ def msort(input: Tensor) -> Tensor:
 # topk and kthvalue: which of several equal elements is picked is up to torch's algorithms
 
 
-def _topk_kernel(
-    xp: Any, x: Any, k: int, dim: int, largest: bool, sorted: bool, keepdim: bool
-) -> tuple[Any, Any]:
+def _topk_kernel(xp: Any, x: Any, k: int, dim: int, largest: bool, sorted: bool, keepdim: bool) -> tuple[Any, Any]:
     flat = _up(xp, x)
     order = _order(xp, flat, dim, largest)
     order = ties.settle(xp, flat, order, dim, lambda row: ties.top(row, k, largest, sorted))
@@ -103,9 +90,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if not 0 <= k <= (input._data.shape[found] if input.ndim else 1):
         raise RuntimeError("selected index k out of range")
     if input.dtype is dtypes.bool_ or input.is_complex():
-        kind = (
-            "topk does not support bool" if input.dtype is dtypes.bool_ else " topk does not support complex"
-        )
+        kind = "topk does not support bool" if input.dtype is dtypes.bool_ else " topk does not support complex"
         raise RuntimeError(f"{kind} dtypes on CPU")
     return return_types.topk(_topk(input, k=k, dim=found, largest=largest, sorted=sorted, keepdim=True))
 
@@ -131,9 +116,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 
 def _numbers_only(kernel: str, input: Tensor) -> None:
     if input.dtype is dtypes.bool_ or input.is_complex():
-        raise NotImplementedError(
-            f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
-        )
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'")
 
 
 # Medians: the lower of two in the middle

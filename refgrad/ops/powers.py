@@ -7,10 +7,11 @@ import math
 from typing import Any
 
 from refgrad import dtypes
+from refgrad.dtypes import dtype
 from refgrad.ops.calls import OPERANDS, as_operator, unary
 from refgrad.ops.conversion import cast
 from refgrad.ops.half import in_single
-from refgrad.ops.limits import common_dtype, invalid_arguments, without
+from refgrad.ops.limits import check_fits, common_dtype, invalid_arguments, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -23,9 +24,9 @@ _no_bool_power = without(dtypes.BOOL, kernel="pow")
 def _power(xp: Any, x: Any, exponent: Any) -> Any:
     """x to a Python number; small exponents by multiplication, as torch computes them."""
     if exponent == 0:
-        return xp.ones_like(x)
+        return xp.ones_like(x * 0, dtype=x.dtype)  # laid out as a result, not as an expanded operand
     if exponent == 1:
-        return +x
+        return x.copy() if x.dtype.kind == "b" else +x
     if exponent == 2:
         return x * x
     if exponent == 3:
@@ -49,15 +50,17 @@ def _power_rounded(xp: Any, x: Any, exponent: Any) -> Any:
     """Half precision in single. There torch takes no square roots, whose value at -0 and -inf differs."""
     if x.itemsize == 2 and x.dtype.kind == "f" and exponent in (0.5, -0.5):
         wide = x.astype(xp.float32)
-        return xp.power(wide, xp.full_like(wide, exponent)).astype(x.dtype)  # of a number NumPy takes the root
+        power = xp.asarray(exponent, dtype=xp.float32)  # for a number NumPy takes the root
+        return xp.power(wide, power).astype(x.dtype)
     return _power_in_single(xp, x, exponent)
 
 
 def _check_exponent(input: Tensor, exponent: Any) -> None:
-    if common_dtype(input, exponent).category < dtypes.FLOATING:
-        _no_bool_power(input, exponent)
+    result = common_dtype(input, exponent)
+    if result.category < dtypes.FLOATING:
         if exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
+        check_fits(exponent, result)
 
 
 def _pow_input(F: Any, g: Any, self: Any, exponent: Any) -> Any:
@@ -106,27 +109,32 @@ _pow_tensor = Op(
 )
 
 
-def _log_of_number(base: Any) -> Any:
-    if isinstance(base, complex):
+def _log_of_number(base: complex, found: dtype) -> complex:
+    if base == 0:
+        return -math.inf
+    if isinstance(base, complex) or found.is_complex:
         return cmath.log(base)
-    if base > 0:
-        return math.log(base)
-    return -math.inf if base == 0 else math.nan
+    return math.log(base) if base > 0 else math.nan
 
 
-def _pow_base_exponent(F: Any, g: Any, exponent: Any, result: Any, base: Any) -> Any:
-    slope = (result * _log_of_number(base)).conjugate()
+def _pow_base_exponent(F: Any, g: Any, exponent: Any, result: Any, base: Any, exponent_dtype: dtype) -> Any:
+    slope = (result * _log_of_number(base, exponent_dtype)).conjugate()
     return g * (slope if base != 0 else F.where(F.real(exponent) >= 0, 0, slope))
+
+
+def _power_of_number(xp: Any, exponent: Any, base: Any) -> Any:
+    made = _power_of_arrays(xp, xp.asarray(base, dtype=exponent.dtype), exponent)
+    return xp.asarray(made, order="C")  # as torch, whatever the layout of the exponent
 
 
 _pow_base = Op(
     "pow_base",
-    lambda xp, exponent, base: _power_of_arrays(xp, xp.full_like(exponent, base), exponent),
+    _power_of_number,
     {"exponent": _pow_base_exponent},
     inputs=("exponent",),
     promote="same",
     scalars=("base",),
-    check=_no_bool_power,
+    check=lambda exponent, base: _no_bool_power(exponent, base),
     node="PowBackward2",
 )
 

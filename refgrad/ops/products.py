@@ -43,7 +43,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     check_tensors("matmul", input=input, other=other)
     left, right = input.ndim, other.ndim
     if not left or not right:
-        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D")
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {left}D and {right}D"
+        )
     if left <= 2 and right <= 2:
         if right == 1:
             return dot(input, other) if left == 1 else mv(input, other)
@@ -152,7 +154,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return matmul(input, t(weight))
     if ndim == 2:
         return addmm(bias, input, t(weight))
-    if bias.ndim == 1 and input.is_contiguous():
+    if bias.ndim == 1 and bias.is_contiguous() and input.is_contiguous():
         shape = input.shape
         out = addmm(bias, reshape(input, (math.prod(shape[:-1]), shape[-1])), t(weight))
         return view(out, (*shape[:-1], out.shape[1]))
@@ -193,7 +195,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     first, second = dims
     for position, (name, given) in enumerate((("dims_self", first), ("dims_other", second)), 3):
         if isinstance(given, int):
-            raise TypeError(f"tensordot(): argument '{name}' (position {position}) must be tuple of ints, not int")
+            raise TypeError(
+                f"tensordot(): argument '{name}' (position {position}) must be tuple of ints, not int"
+            )
     return _contract(a, b, integers("tensordot", "dims", first), integers("tensordot", "dims", second))
 
 
@@ -357,7 +361,9 @@ def _multiplied(matrices: tuple[Tensor, ...]) -> Tensor:
     return _in_order(matrices, splits, 0, count - 1)
 
 
-def _in_order(matrices: tuple[Tensor, ...], splits: dict[tuple[int, int], int], first: int, last: int) -> Tensor:
+def _in_order(
+    matrices: tuple[Tensor, ...], splits: dict[tuple[int, int], int], first: int, last: int
+) -> Tensor:
     if first == last:
         return matrices[first]
     k = splits[first, last]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import dtypes
-from refgrad.layout import kept_order, row_major
+from refgrad.layout import laid_out_as, row_major
 from refgrad.ops.arguments import integer, integers, spelled_out, tensor_argument
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def _flipped(xp: Any, x: Any, dims: tuple[int, ...]) -> Any:
-    return xp.array(xp.flip(x, axis=dims) if dims else x, order=kept_order(x), copy=True)
+    return laid_out_as(xp, xp.flip(x, axis=dims) if dims else x, x)
 
 
 def _turned(xp: Any, x: Any, k: int, dims: tuple[int, int]) -> Any:
@@ -116,9 +116,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     if ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {ndim}")
     if dims[0] == dims[1]:
-        raise RuntimeError(
-            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
-        )
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     return _rot90(input, k=k % 4, dims=tuple([check_dim(d, ndim) for d in dims]))
 
 
@@ -175,9 +173,7 @@ _repeat = Op(
 def _repeated(input: Tensor, repeats: tuple[int, ...]) -> Tensor:
     lead = len(repeats) - input.ndim
     if lead < 0:
-        raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
-        )
+        raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     for n, m in zip(repeats, (1,) * lead + input._data.shape, strict=True):
         if n < 0:
             sizes = [a * b for a, b in zip(repeats, (1,) * lead + input._data.shape, strict=True)]
@@ -228,17 +224,13 @@ def repeat_interleave(
     if times < 0:
         raise RuntimeError("Repeats must be non-negative")
     if output_size not in (None, size * times):
-        raise RuntimeError(
-            f"repeat_interleave: Invalid output_size, expected {size * times} but got {output_size}"
-        )
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {size * times} but got {output_size}")
     shape = input._data.shape
     stretched = expand(unsqueeze(input, dim + 1), (*shape[: dim + 1], times, *shape[dim + 1 :]))
     return view(TENSORS.contiguous(stretched), (*shape[:dim], size * times, *shape[dim + 1 :]))
 
 
-_repeated_places = Op(
-    "repeated_places", lambda xp, repeats: xp.repeat(xp.arange(repeats.size), repeats.tolist())
-)
+_repeated_places = Op("repeated_places", lambda xp, repeats: xp.repeat(xp.arange(repeats.size), repeats.tolist()))
 
 
 def _places_repeated(repeats: Tensor) -> Tensor:
@@ -258,7 +250,7 @@ def _pad_kernel(xp: Any, x: Any, pad: tuple[int, ...], value: float) -> Any:
     kept = tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape, strict=True)])
     grown = [(max(a, 0), max(b, 0)) for a, b in widths]
     if not any(a or b for a, b in grown):
-        return xp.array(x[kept], order=kept_order(x[kept]), copy=True)
+        return laid_out_as(xp, x[kept], x[kept])
     return _grown(xp, x[kept], grown, xp.asarray(value).astype(x.dtype).item())
 
 

@@ -88,8 +88,9 @@ class Plan:
         if callable(op.vjp):
             chosen = [(-1, op.vjp)]
         else:
+            formulas = op.vjp or {}
             chosen = [
-                (edge, op.vjp[op.inputs[k]]) for edge, k in enumerate(op.connected) if mask >> k & 1
+                (edge, formulas[op.inputs[k]]) for edge, k in enumerate(op.connected) if mask >> k & 1
             ]
         wanted = [tuple(inspect.signature(f).parameters)[2:] for _, f in chosen]
         self.names = tuple(dict.fromkeys(name for names in wanted for name in names))
@@ -148,7 +149,7 @@ class OpNode(Node):
     def _arrays(self) -> list[Any]:
         """The saved values with arrays for tensors; RuntimeError if one was modified since."""
         values = []
-        for value, version in zip(self.saved, self.versions):  # type: ignore[arg-type]
+        for value, version in zip(self.saved, self.versions, strict=True):  # type: ignore[arg-type]
             if version is None:
                 values.append(value)
             elif type(version) is tuple:
@@ -280,6 +281,7 @@ class Op:
         promoted: tuple[str, ...] | None = None,
         scalars: tuple[str, ...] = (),
         check: Callable[..., None] | None = None,
+        elementwise: bool | None = None,
         several: bool = False,
         view: bool = False,
         sequence: bool = False,
@@ -296,6 +298,7 @@ class Op:
         self.wanting = -1 if callable(vjp) else sum(1 << k for k in self.connected)
         self.promote = promote
         self.promoted = (promoted or inputs) if promote else ()
+        self.elementwise = promote is not None if elementwise is None else elementwise
         self.scalars = scalars
         self.check = check
         self.several = several
@@ -332,6 +335,8 @@ class Op:
             common = result_type(*[inputs[k] for k in chosen], *[params[name] for name in self.scalars])
             if self.promote == "float" and common.category < dtypes.FLOATING:
                 common = dtypes.get_default_dtype()
+            if self.scalars and common.category == dtypes.INTEGRAL:
+                params = {**params, **{name: _number(params[name], common) for name in self.scalars}}
             for k in chosen:
                 a = arrays[k]
                 if type(a) not in MODULES:
@@ -344,9 +349,9 @@ class Op:
             return state.run(kernel, arrays, **params), promoted
         try:
             made = state.run(kernel, *arrays, **params)
-            if self.promote is not None and len(arrays) > 1 and type(made) in MODULES:
+            if self.elementwise and len(arrays) > 1 and type(made) in MODULES:
                 operands = [a for a in arrays if type(a) in MODULES]
-                if not all(a.flags.c_contiguous for a in operands):
+                if 1 in made.shape or not all(a.flags.c_contiguous for a in operands):
                     made = arranged(MODULES[type(made)], made, operands)
             return made, promoted
         except ValueError:

@@ -13,16 +13,14 @@ from refgrad.ops.activations import activation, run, with_inplace
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.calls import unary
 from refgrad.ops.half import in_single
-from refgrad.ops.limits import NOT_IMPLEMENTED, floats_only, no_derivative, without
+from refgrad.ops.limits import NOT_IMPLEMENTED, floats_only, no_complex, no_derivative, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
 __all__ = ["hardshrink", "relu", "threshold"]
 
 
-def _check_ordered(input: Tensor) -> None:
-    if input.is_complex():
-        raise NotImplementedError("clamp is not supported for complex types")
+_check_ordered = no_complex("clamp is not supported for complex types", NotImplementedError)
 
 
 # relu and threshold
@@ -87,7 +85,7 @@ def _hardtanh_value(xp: Any, x: Any, low: float, high: float) -> Any:
 def _check_hardtanh(input: Tensor, constants: tuple[float, float]) -> None:
     if input.dtype is dtypes.bool_:
         raise RuntimeError("Bool inputs not supported for hardtanh")
-    if not input.is_signed() and min(constants) < 0:
+    if not input.is_signed() and min(map(int, constants)) < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
     _check_ordered(input)
 

@@ -47,15 +47,15 @@ def _zeros(F: Any, g: Any) -> Any:
 
 def _rounding(name: str, function: str) -> Callable[[Tensor], Tensor]:
     """A function that rounds floats, and copies integers."""
-    refuse_bool = without(dtypes.BOOL, kernel=f"{name}_vml_cpu")
+    refuse = without(dtypes.BOOL, dtypes.COMPLEX, kernel=f"{name}_vml_cpu")
 
     def kernel(xp: Any, x: Any) -> Any:
         return getattr(xp, function)(x) if x.dtype.kind == "f" else x.copy()
 
     def check(input: Tensor) -> None:
-        if input.is_complex():
+        if input.is_complex() and name != "round":
             raise NotImplementedError(f"{name} is not supported for complex inputs")
-        refuse_bool(input)
+        refuse(input)
 
     return unary(Op(name, kernel, {"self": _zeros}, check=check))
 
@@ -173,7 +173,7 @@ def _number_over(name: str, function: Callable[..., Any]) -> Op:
     """The record for a number divided by a tensor: torch has no derivative of it."""
     return Op(
         f"number_{name}",
-        lambda xp, y, dividend: function(xp, xp.full_like(y, dividend), y),
+        lambda xp, y, dividend: function(xp, xp.asarray(dividend, dtype=y.dtype), y),
         no_derivative(name),
         inputs=("other",),
         promote="same",

@@ -205,9 +205,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """The logarithms of the sums of exponentials so far along `dim`; floating point only."""
     found = check_dim(integer("logcumsumexp", "dim", dim), tensor_argument("logcumsumexp", input).ndim)
     if input.is_complex():
-        raise NotImplementedError(
-            "logcumsumexp() of complex tensors is not available: expected a real tensor"
-        )
+        raise NotImplementedError("logcumsumexp() of complex tensors is not available: expected a real tensor")
     if input.dtype.category < dtypes.FLOATING:
         raise NotImplementedError(
             f"\"logcumsumexp_out_cpu\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
@@ -248,9 +246,7 @@ _cummax, _cummin = _extremum("cummax", "greater_equal"), _extremum("cummin", "le
 def _extrema(op: Op, input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     found = check_dim(integer(op.name, "dim", dim), tensor_argument(op.name, input).ndim)
     if input.is_complex():
-        raise NotImplementedError(
-            f"\"{op.name}_cpu\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'"
-        )
+        raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{dtypes.SCALAR_TYPE[input.dtype.name]}'")
     return op(input, dim=found)
 
 

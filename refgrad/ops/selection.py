@@ -6,17 +6,15 @@ Their gradients follow the choice; each formula states who gets it in a tie.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, NUMPY
-from refgrad.dtypes import dtype
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary
 from refgrad.ops.conversion import cast
-from refgrad.ops.limits import common_dtype, invalid_arguments, without
+from refgrad.ops.limits import C_NAMES, check_fits, common_dtype, invalid_arguments, no_complex, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, wrap
 
@@ -38,14 +36,6 @@ __all__ = [
 # both have all; with fmax and fmin a tie goes to the first, and what is not NaN wins.
 
 
-def _no_complex(name: str) -> Callable[..., None]:
-    def check(input: Tensor, other: Tensor) -> None:
-        if common_dtype(input, other).is_complex:
-            raise RuntimeError(f"{name} not implemented for complex tensors.")
-
-    return check
-
-
 def _shared(F: Any, g: Any, tie: Any, lost: Any) -> Any:
     return F.masked_fill(F.where(tie, g / 2, g), lost, value=0)
 
@@ -60,7 +50,7 @@ maximum = binary(
         },
         inputs=TWO,
         promote="same",
-        check=_no_complex("maximum"),
+        check=no_complex("maximum not implemented for complex tensors."),
     ),
     numbers=False,
 )
@@ -74,7 +64,7 @@ minimum = binary(
         },
         inputs=TWO,
         promote="same",
-        check=_no_complex("minimum"),
+        check=no_complex("minimum not implemented for complex tensors."),
     ),
     numbers=False,
 )
@@ -88,7 +78,7 @@ fmax = binary(
         },
         inputs=TWO,
         promote="same",
-        check=_no_complex("fmax"),
+        check=no_complex("fmax not implemented for complex tensors."),
     ),
     numbers=False,
 )
@@ -102,7 +92,7 @@ fmin = binary(
         },
         inputs=TWO,
         promote="same",
-        check=_no_complex("fmin"),
+        check=no_complex("fmin not implemented for complex tensors."),
     ),
     numbers=False,
 )
@@ -137,15 +127,23 @@ def _clamp_upper(F: Any, g: Any, self: Any, min: Any, max: Any) -> Any:
     return F.where(self > max if min is None else (self > max) | (max < min), g, 0)
 
 
-def _check_clamp(kernel: str) -> Callable[..., None]:
-    refuse = without(dtypes.BOOL, kernel=kernel)
+_refuse_complex = no_complex("clamp is not supported for complex types", NotImplementedError)
+_refuse_bool_numbers = without(dtypes.BOOL, kernel="clamp_scalar_cpu")
+_refuse_bool_tensors = without(dtypes.BOOL, kernel="clamp_cpu")
 
-    def check(*inputs: Any, **params: Any) -> None:
-        if common_dtype(*inputs, *params.values()).is_complex:
-            raise NotImplementedError("clamp is not supported for complex types")
-        refuse(*inputs, **params)
 
-    return check
+def _check_numbers(input: Tensor, min: Any, max: Any) -> None:
+    _refuse_complex(input, min, max)
+    _refuse_bool_numbers(input, min, max)
+    for bound in (min, max):
+        if bound is not None:
+            check_fits(bound, common_dtype(input, min, max))
+
+
+def _check_tensors(input: Tensor, min: Tensor | None, max: Tensor | None) -> None:
+    _refuse_complex(input, min, max)
+    if min is not None and max is not None:
+        _refuse_bool_tensors(input, min, max)
 
 
 def _clamp_of_numbers(name: str, node: str) -> Op:
@@ -155,7 +153,7 @@ def _clamp_of_numbers(name: str, node: str) -> Op:
         {"self": _clamp_input},
         promote="same",
         scalars=("min", "max"),
-        check=_check_clamp("clamp_scalar_cpu"),
+        check=_check_numbers,
         node=node,
     )
 
@@ -169,7 +167,7 @@ _clamp_tensors = Op(
     {"self": _clamp_input, "min": _clamp_lower, "max": _clamp_upper},
     inputs=("self", "min", "max"),
     promote="same",
-    check=_check_clamp("clamp_cpu"),
+    check=_check_tensors,
     node="ClampBackward0",
 )
 _clamp_min_tensor = Op(
@@ -178,7 +176,7 @@ _clamp_min_tensor = Op(
     {"self": _clamp_input, "min": _clamp_lower},
     inputs=("self", "min"),
     promote="same",
-    check=_check_clamp("maximum_cpu"),
+    check=without(dtypes.COMPLEX, kernel="maximum_cpu"),
     node="ClampMinBackward1",
 )
 _clamp_max_tensor = Op(
@@ -187,7 +185,7 @@ _clamp_max_tensor = Op(
     {"self": _clamp_input, "max": _clamp_upper},
     inputs=("self", "max"),
     promote="same",
-    check=_check_clamp("minimum_cpu"),
+    check=without(dtypes.COMPLEX, kernel="minimum_cpu"),
     node="ClampMaxBackward1",
 )
 
@@ -261,7 +259,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         name = dtypes.SCALAR_TYPE[condition.dtype.name]
         raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {name}")
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = wrap(NUMPY.asarray(input, common_dtype(input, other).numpy))  # the kernel has a dtype to go by
+        input = wrap(NUMPY.asarray(input, common_dtype(input, other).numpy))  # gives the kernel a dtype
     return _where(condition, input, other)
 
 
@@ -273,7 +271,7 @@ def _filled(xp: Any, x: Any, mask: Any, value: Any) -> Any:
         value = value.astype(x.dtype)
     elif x.dtype.kind in "biu":
         value = xp.asarray(int(value) % 256 if x.dtype == xp.uint8 else value).astype(x.dtype)
-    return xp.where(mask, value, x)
+    return xp.asarray(xp.where(mask, value, x), order="C")  # as torch, whatever the layout of the operands
 
 
 _masked_fill = Op(
@@ -292,24 +290,6 @@ _masked_fill_tensor = Op(
     inputs=("self", "mask", "value"),
     node="MaskedFillBackward1",
 )
-_NUMBER_TYPES = {"float16": "c10::Half", "float32": "float", "float64": "double"}
-
-
-def _check_fits(value: Any, target: dtype) -> None:
-    """RuntimeError where torch's conversion of a number to `target` would lose it."""
-    if target is dtypes.bool_ or target.is_complex:
-        return
-    if isinstance(value, complex):
-        fits = value.imag == 0
-    elif target.is_floating_point:
-        fits = not math.isfinite(value) or abs(value) <= dtypes.finfo(target).max
-    else:
-        limits = dtypes.iinfo(target)
-        low = -limits.max if target is dtypes.uint8 else limits.min  # negative numbers wrap around
-        fits = math.isfinite(value) and value == int(value) and low <= value <= limits.max
-    if not fits:
-        name = _NUMBER_TYPES.get(target.name, f"{target.name}_t")
-        raise RuntimeError(f"value cannot be converted to type {name} without overflow")
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -319,15 +299,14 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise invalid_arguments("masked_fill", "(Tensor, Tensor mask, Tensor or Number)", input, mask, value)
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(
-            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
-            f"{value.ndim} dimension(s)."
+            f"masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s)."
         )
     if mask.dtype is not dtypes.bool_:
-        name = _C_DTYPES.get(mask.dtype.name, mask.dtype.name)
+        name = C_NAMES[mask.dtype.name]
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {name}")
     if isinstance(value, Tensor):
         return _masked_fill_tensor(input, mask, value)
-    _check_fits(value, input.dtype)
+    check_fits(value, input.dtype)
     return _masked_fill(input, mask, value=value)
 
 
@@ -351,7 +330,7 @@ _nan_to_num = Op(
     "nan_to_num",
     _without_nan,
     {"self": lambda F, g, self: g * F.isfinite(self)},
-    check=without(dtypes.COMPLEX, kernel="nan_to_num"),
+    check=no_complex("nan_to_num does not support automatic differentiation for outputs with complex dtype."),
 )
 
 

@@ -156,9 +156,7 @@ def _as_bytes_of(input: Tensor, wanted: dtype) -> Tensor:
             raise RuntimeError(f"self.dim() cannot be 0 to {names}")
         ratio = wanted.itemsize // have.itemsize
         if ratio > 1 and data.shape[-1] % ratio:
-            raise RuntimeError(
-                f"self.size(-1) must be divisible by {ratio} to {names}, but got {data.shape[-1]}"
-            )
+            raise RuntimeError(f"self.size(-1) must be divisible by {ratio} to {names}, but got {data.shape[-1]}")
         if data.strides[-1] != have.itemsize:
             raise RuntimeError(f"self.stride(-1) must be 1 to {names}, but got {input.stride(-1)}")
     out = input.detach()
@@ -245,11 +243,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """The view without dimensions of size one; with `dim`, without those of them that are."""
     shape = tensor_argument("squeeze", input)._data.shape
     form = 0 if dim is None else 1 if isinstance(dim, int) else 2
-    asked = (
-        range(len(shape))
-        if dim is None
-        else [check_dim(d, len(shape)) for d in ((dim,) if form == 1 else dim)]
-    )
+    asked = range(len(shape)) if dim is None else [check_dim(d, len(shape)) for d in ((dim,) if form == 1 else dim)]
     if len(set(asked)) != len(asked):
         twice = next(d for d in asked if list(asked).count(d) > 1)
         raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
@@ -273,9 +267,7 @@ def _stretched(xp: Any, x: Any, size: tuple[int, ...]) -> Any:
     return xp.lib.stride_tricks.as_strided(x, size, (0,) * lead + tuple(steps))
 
 
-_expand = Op(
-    "expand", _stretched, {"self": lambda F, g, self_shape: F.sum_to(g, shape=self_shape)}, view=True
-)
+_expand = Op("expand", _stretched, {"self": lambda F, g, self_shape: F.sum_to(g, shape=self_shape)}, view=True)
 
 
 def _expanded(input: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -346,9 +338,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     dim, start = check_dim(dim, input.ndim), integer("narrow", "start", start)
     size = input._data.shape[dim]
     if not -size <= start <= size:
-        raise IndexError(
-            f"start out of range (expected to be in range of [{-size}, {size}], but got {start})"
-        )
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
     if start < 0:
         start += size
     if start + length > size:

@@ -143,9 +143,7 @@ _softmax.public, _log_softmax.public = softmax, log_softmax
 def _functional(function: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The form of nn.functional, which chooses a dimension, with a warning, when none is given."""
 
-    def call(
-        input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None
-    ) -> Tensor:
+    def call(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: DType | None = None) -> Tensor:
         if dim is None:
             warnings.warn(
                 f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X "

@@ -23,9 +23,7 @@ def settle(xp: Any, x: Any, order: Any, dim: int, pick: Callable[[list[Any]], li
     if not xp.checks_bounds or not x.size:
         return order
     ranked = xp.moveaxis(xp.take_along_axis(x, order, axis=dim), dim, -1)
-    equal = (ranked[..., 1:] == ranked[..., :-1]) | (
-        (ranked != ranked)[..., 1:] & (ranked != ranked)[..., :-1]
-    )
+    equal = (ranked[..., 1:] == ranked[..., :-1]) | ((ranked != ranked)[..., 1:] & (ranked != ranked)[..., :-1])
     tied = xp.any(equal, axis=-1)
     if not tied.any():
         return order

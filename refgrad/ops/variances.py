@@ -16,9 +16,7 @@ from refgrad.tensor import Tensor
 __all__ = ["std", "std_mean", "var", "var_mean"]
 
 
-def _moments(
-    xp: Any, x: Any, dim: Any, correction: float, keepdim: bool, root: bool, both: bool
-) -> tuple[Any, Any]:
+def _moments(xp: Any, x: Any, dim: Any, correction: float, keepdim: bool, root: bool, both: bool) -> tuple[Any, Any]:
     """The variance, or its root, and the mean; in double precision throughout, as torch computes them."""
     wide = x.astype(xp.complex128 if x.dtype.kind == "c" else xp.float64, copy=False)
     mean = mean_kernel(xp, wide, dim, True)
@@ -82,9 +80,7 @@ def _var_mean_self(F: Any, g: Any, self: Any, self_shape: Any, dim: Any, correct
     return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-def _std_mean_self(
-    F: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any, correction: float
-) -> Any:
+def _std_mean_self(F: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any, correction: float) -> Any:
     of_var = None if g[0] is None else _std_to_var(F, g[0], result)
     return _var_mean_self(F, [of_var, g[1]], self, self_shape, dim, correction)
 

@@ -44,7 +44,7 @@ def _on_diagonal(xp: Any, x: Any, shape: tuple[int, ...], offset: int, dim1: int
 
 
 def _diagonal_self(F: Any, g: Any, self_shape: Any, offset: int, dim1: int, dim2: int) -> Any:
-    return F.on_diagonal(g, shape=self_shape, offset=offset, dim1=dim1, dim2=dim2)
+    return F.diagonal_backward(g, shape=self_shape, offset=offset, dim1=dim1, dim2=dim2)
 
 
 _diagonal_op = Op("diagonal", _diagonal, {"self": _diagonal_self}, view=True)
@@ -54,14 +54,14 @@ _diagonal_copy = Op(
     {"self": _diagonal_self},
     node="DiagonalBackward0_copy",
 )
-_on_diagonal_op = Op(
-    "on_diagonal",
-    _on_diagonal,
-    {
-        "self": lambda F, g, offset, dim1, dim2: F.diagonal_copy(g, offset=offset, dim1=dim1, dim2=dim2),
-    },
-    node="DiagEmbedBackward0",
-)
+
+
+def _on_diagonal_self(F: Any, g: Any, offset: int, dim1: int, dim2: int) -> Any:
+    return F.diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
+
+
+_on_diagonal_op = Op("on_diagonal", _on_diagonal, {"self": _on_diagonal_self}, node="DiagEmbedBackward0")
+Op("diagonal_backward", _on_diagonal, {"self": _on_diagonal_self}, node="DiagonalBackwardBackward0")
 
 
 def _two_dims(dim1: int, dim2: int, ndim: int) -> tuple[int, int]:
@@ -127,11 +127,7 @@ def _fold(xp: Any, x: Any, shape: tuple[int, ...], dim: int, size: int, step: in
 _unfold_op = Op(
     "unfold",
     _unfold,
-    {
-        "self": lambda F, g, self_shape, dim, size, step: F.fold(
-            g, shape=self_shape, dim=dim, size=size, step=step
-        )
-    },
+    {"self": lambda F, g, self_shape, dim, size, step: F.fold(g, shape=self_shape, dim=dim, size=size, step=step)},
     view=True,
 )
 Op(
@@ -249,9 +245,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}"
         )
     if any(n < 0 for n in sizes):
-        raise RuntimeError(
-            f"Storage size calculation overflowed with sizes={list(sizes)} and strides={list(strides)}"
-        )
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(sizes)} and strides={list(strides)}")
     start = _offset_of(input)
     seen = (sizes, strides, start if storage_offset is None else storage_offset)
     if seen[2] < 0:

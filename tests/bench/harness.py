@@ -84,7 +84,8 @@ def main() -> None:
             torch.autograd.gradcheck(forward, inputs, raise_exception=False)
             done += 1
     each = (time.perf_counter() - start) / done
-    print(f"  torch.autograd.gradcheck on {done} of them: {each * 1e3:.2f} ms a program, {each / (whole / COUNT):.1f} x")
+    times = each / (whole / COUNT)
+    print(f"  torch.autograd.gradcheck on {done} of them: {each * 1e3:.2f} ms a program, {times:.1f} x a whole check")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 
 
-def interleaved(contenders: dict[str, Callable[[], object]], rounds: int = 15, repeat: int = 10) -> dict[str, list[float]]:
+def interleaved(
+    contenders: dict[str, Callable[[], object]], rounds: int = 15, repeat: int = 10
+) -> dict[str, list[float]]:
     """Seconds per call of each contender, one figure a round, the contenders in turn."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for run in contenders.values():

@@ -249,9 +249,7 @@ def test_exception_classes(mine: Exception | None, true: Exception | None, kind:
 
 
 def test_an_earlier_exception_on_the_other_side_counts() -> None:
-    found = check(
-        PROGRAM, Altered("exp", failing(ValueError())), Altered("sin", failing(TypeError()))
-    ).divergence
+    found = check(PROGRAM, Altered("exp", failing(ValueError())), Altered("sin", failing(TypeError()))).divergence
     assert found is not None
     assert (found.statement, found.subject, found.oracle) == (0, "no exception", "TypeError")
 
@@ -307,9 +305,7 @@ def test_a_difference_in_numbers_is_told_in_full() -> None:
     program = Program((leaf([0.5, 1.0, 1.5, 2.0, 2.5, 3.0], (2, 3)),), (SIN,))
     found = find(program, Altered("sin", alter))
     true = torch.sin(torch.tensor([[0.5, 1.0, 1.5], [2.0, 2.5, 3.0]], dtype=torch.float64))
-    assert found.message.startswith(
-        "t1, statement 0 (sin): 2 of 6 elements differ, the furthest by nan (nan ulps)"
-    )
+    assert found.message.startswith("t1, statement 0 (sin): 2 of 6 elements differ, the furthest by nan (nan ulps)")
     assert all(str(x) in found.oracle for x in true.flatten().tolist())
     assert [row["index"] for row in found.elements] == [(0, 1), (1, 2)]
     row = found.elements[1]
@@ -350,3 +346,13 @@ def test_zeroed_gradients_are_told_from_dropped_ones() -> None:
     program = Program(PROGRAM.leaves, (*PROGRAM.statements, ZeroGrad(0, "zero_")))
     found = find(program, Dropping("altered", torch))
     assert (found.kind, found.statement, found.tensor, found.op) == ("none", 3, 0, "zero_grad")
+
+
+def test_what_layout_ops_make_of_gradients_goes_by_its_own_name() -> None:
+    """It is compared as gradients are, without the names of nodes, and is not a `.grad`."""
+    grad = Grad((1,), (0,), (ONES,), None, True, False)
+    program = Program(PROGRAM.leaves, (SIN, grad, Call("contiguous", (2,), {}, 1)))
+    assert check(program, Altered("contiguous", torch.clone), TORCH).divergence is None
+    found = find(program, Altered("contiguous", lambda t: t * 2.0))
+    assert (found.kind, found.what, found.tensor) == ("gradient", "grad", 3)
+    assert found.message.startswith("t3, statement 2 (contiguous): ")

@@ -96,9 +96,7 @@ def test_statements_about_gradients() -> None:
     )
     trace = run(program, TORCH)
     assert trace.fault is None and trace.grads == [None, None, None]
-    program = Program(
-        (leaf([1.0, 2.0], requires_grad=False),), (RequiresGrad(0, True), SQUARE, backward, backward)
-    )
+    program = Program((leaf([1.0, 2.0], requires_grad=False),), (RequiresGrad(0, True), SQUARE, backward, backward))
     trace = run(program, TORCH)
     assert [entry and entry.value.tolist() for entry in trace.seen[2:]] == [[2.0, 4.0], [4.0, 8.0]]
 
@@ -107,9 +105,7 @@ def test_statements_about_gradients() -> None:
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided", "expanded"])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "bool"])
 @pytest.mark.parametrize("shape", [(2, 3), (3, 1), (2, 0), (0, 2), (2, 2, 3)])
-def test_layouts_keep_the_values_and_make_leaves(
-    name: str, layout: str, dtype: str, shape: tuple[int, ...]
-) -> None:
+def test_layouts_keep_the_values_and_make_leaves(name: str, layout: str, dtype: str, shape: tuple[int, ...]) -> None:
     engine = engines.get(name)
     count = math.prod(shape)
     row = count // shape[0] if shape[0] else 0
@@ -261,10 +257,7 @@ def test_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_adapter_works_over_any_module_with_the_names() -> None:
     called: list[Any] = []
     double = SimpleNamespace(
-        **{
-            name: getattr(torch, name)
-            for name in ("tensor", "zeros", "enable_grad", "no_grad", "float64", "autograd")
-        },
+        **{name: getattr(torch, name) for name in ("tensor", "zeros", "enable_grad", "no_grad", "float64", "autograd")},
         __version__="7",
         sin=lambda x: called.append(x) or torch.sin(x),
     )

@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from oracle import engines
 from oracle.check import check
 from oracle.compare import Divergence
 from oracle.engines import EngineError
@@ -39,6 +40,7 @@ from oracle.program import (
     ZeroGrad,
 )
 from oracle.repro import describe, leaf_source, script
+from refgrad.testing import plant
 from tests.oracle.broken import TORCH, Altered, failing, hooked, leaf, literal, module_with, scaled
 
 PAIR = literal([1.0, 2.0])
@@ -163,6 +165,20 @@ def test_a_planted_defect_is_named_and_put_in(status: Callable[..., int]) -> Non
     assert status(script(PROGRAM, found, "refgrad", "torch")) == 0
 
 
+def test_a_real_defect_from_finding_to_script() -> None:
+    subject = engines.get("refgrad")
+    program = Program(PROGRAM.leaves, (PROGRAM.statements[0], Backward((2,), (PAIR,), None, False, None)))
+    assert check(program, subject, TORCH).divergence is None
+    with plant("sin-sign"):
+        found = diverge(subject, program)
+    verdicts = []
+    for name in ("sin-sign", None):
+        spaces: dict[str, Any] = {"__name__": "script"}
+        exec(script(program, found, "refgrad", "torch", name), spaces)  # our own text
+        verdicts.append(spaces["main"]())
+    assert verdicts == [1, 0]
+
+
 def test_gradients_that_are_missing(status: Callable[..., int]) -> None:
     statements = (Call("mul", (0, 1), {}, 1), Backward((2,), (PAIR,), None, False, None))
     found = Divergence("none", 1, 0, "grad", "backward", "t0.grad: None", "None", "a gradient")
@@ -236,9 +252,7 @@ def test_a_plant_is_no_way_in_either() -> None:
     found = Divergence("value", 0, 2, "value", "sin", message="m", subject="s", oracle="o", bound=(0.0, 0.0))
     tree = ast.parse(script(PROGRAM, found, "refgrad", "torch", HOSTILE))
     assert [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value == HOSTILE]
-    assert not [
-        node for node in ast.walk(tree) if isinstance(node, ast.Import) and node.names[0].name == "os"
-    ]
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import) and node.names[0].name == "os"]
 
 
 @pytest.mark.parametrize(
@@ -315,9 +329,8 @@ def test_a_listing_marks_the_place_and_shows_both_sides() -> None:
     assert lines[0] == found.message
     assert [line for line in lines if line.startswith(">")] == [">     t3 = torch.exp(t2)"]
     assert lines[2] == "  t0 = torch.tensor([0.5, 1.5], dtype=torch.float64).requires_grad_()"
-    assert (
-        "  (t5,) = torch.autograd.grad([t4, t2], [t0], [torch.tensor([1.0, 2.0], dtype=torch.float64), "
-        in "".join(lines)
+    assert "  (t5,) = torch.autograd.grad([t4, t2], [t0], [torch.tensor([1.0, 2.0], dtype=torch.float64), " in "".join(
+        lines
     )
     at = lines.index("subject:")
     assert (lines[at + 1], lines[at + 3], lines[at + 4]) == (

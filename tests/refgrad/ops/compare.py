@@ -193,9 +193,7 @@ def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float
         f"{what}: {mine['dtype']} {a.shape}, expected {true['dtype']} {b.shape}"
     )
     for state in ("requires_grad", "is_leaf"):
-        if (
-            state != "is_leaf" or "gradient" not in what
-        ):  # how a gradient came about is an engine's own business
+        if state != "is_leaf" or "gradient" not in what:  # how a gradient came about is an engine's own business
             assert mine[state] == true[state], f"{what}: {state} is {mine[state]}"
     if a.dtype.kind not in "fc":
         assert np.array_equal(a, b), f"{what}: {a}, expected {b}"
@@ -203,9 +201,7 @@ def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float
     for x, y in ((a.real, b.real), (a.imag, b.imag)):
         assert np.array_equal(np.isnan(x), np.isnan(y)), f"{what}: NaNs at other places: {x}, expected {y}"
         for sign in (-np.inf, np.inf):
-            assert np.array_equal(x == sign, y == sign), (
-                f"{what}: infinities at other places: {x}, expected {y}"
-            )
+            assert np.array_equal(x == sign, y == sign), f"{what}: infinities at other places: {x}, expected {y}"
     finite = np.isfinite(a) & np.isfinite(b)
     if not finite.any():
         return scale
@@ -214,7 +210,5 @@ def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float
     apart = np.abs(a.astype(wide) - b.astype(wide)).max()
     scale = max(scale, float(np.abs(b).max()))
     unit = float(np.spacing(np.abs(b).max().dtype.type(scale)))
-    assert apart <= ulps * unit, (
-        f"{what}: {apart / unit:.3g} ulps apart, at most {ulps} allowed: {a}, expected {b}"
-    )
+    assert apart <= ulps * unit, f"{what}: {apart / unit:.3g} ulps apart, at most {ulps} allowed: {a}, expected {b}"
     return scale

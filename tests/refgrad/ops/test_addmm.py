@@ -205,9 +205,15 @@ ERRORS: dict[str, tuple[Callable[..., Any], list[Shape]]] = {
     "addr rank": (lambda t, c, a, b: t.addr(c, a, b), [(1, 2, 5), (2,), (5,)]),
     "addr left matrix": (lambda t, c, a, b: t.addr(c, a, b), [(2, 5), (2, 1), (5,)]),
     "addr right number": (lambda t, c, a, b: t.addr(c, a, b), [(2, 5), (2,), ()]),
-    "addr whole beta": (lambda t, c, a, b: t.addr(c.long(), a.long(), b.long(), beta=2.5), [(2, 5), (2,), (5,)]),
+    "addr whole beta": (
+        lambda t, c, a, b: t.addr(c.long(), a.long(), b.long(), beta=2.5),
+        [(2, 5), (2,), (5,)],
+    ),
     "addr bool beta": (lambda t, c, a, b: t.addr(c, a, b, beta=True), [(2, 5), (2,), (5,)]),
-    "addr whole alpha": (lambda t, c, a, b: t.addr(c.long(), a.long(), b.long(), alpha=0.5), [(5,), (2,), (5,)]),
+    "addr whole alpha": (
+        lambda t, c, a, b: t.addr(c.long(), a.long(), b.long(), alpha=0.5),
+        [(5,), (2,), (5,)],
+    ),
 }
 
 

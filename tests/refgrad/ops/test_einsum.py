@@ -20,6 +20,13 @@ CASES: list[tuple[str, list[Shape]]] = [
     ("ij,jk->ik", [(2, 3), (3, 4)]),
     ("ij,kj->ik", [(2, 3), (4, 3)]),
     ("ij,jk", [(2, 3), (3, 4)]),
+    ("ij,jk->ki", [(2, 3), (3, 4)]),
+    ("ij,jk->ki", [(2, 3), (3, 1)]),
+    ("ij,jk->ki", [(1, 3), (3, 4)]),
+    ("iaj,jkb->kbia", [(2, 3, 4), (4, 5, 6)]),
+    ("iaj,jkb->kiba", [(2, 3, 4), (4, 5, 6)]),
+    ("bij,bjk->kbi", [(5, 2, 3), (5, 3, 4)]),
+    ("bij,bj->ib", [(5, 2, 3), (5, 3)]),
     ("i,i->", [(3,), (3,)]),
     ("i,j->ij", [(3,), (4,)]),
     ("i,j->ji", [(3,), (4,)]),
@@ -141,6 +148,8 @@ def test_of_what_requires_grad() -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float16", "complex128", "int64", "int8", "bool"])
 def test_dtypes(dtype: str) -> None:
     for equation, shapes in CASES[::4]:
+        if len(shapes) > 3:
+            continue  # what cancels then is larger than any operand or result
         arrays = operands(*shapes)
         if dtype == "complex128":
             arrays = [a + 1j * values(*a.shape, seed=7) for a in arrays]
@@ -191,7 +200,10 @@ def _random_case(choose: random.Random) -> tuple[str, list[Shape]]:
         labels = [choose.choice("abcDe") for _ in range(choose.randint(0, 3))]
         shape = [sizes[label] for label in labels]
         if choose.random() < 0.2:
-            shape = [1 if labels.count(label) == 1 and choose.random() < 0.3 else n for n, label in zip(shape, labels, strict=True)]
+            shape = [
+                1 if labels.count(label) == 1 and choose.random() < 0.3 else n
+                for n, label in zip(shape, labels, strict=True)
+            ]
         if choose.random() < 0.3:
             at = choose.randint(0, len(labels))
             part = covered[choose.randint(0, len(covered)) :]
@@ -214,7 +226,13 @@ def test_random_equations(seed: int) -> None:
     choose = random.Random(seed)
     for _ in range(25):
         equation, shapes = _random_case(choose)
-        assert_same(_call(equation), *operands(*shapes), cuda=choose.random() < 0.2)
+        # The order in memory is not compared: torch's depends on the strides of dimensions of size one.
+        assert_same(
+            lambda t, *xs, equation=equation: t.einsum(equation, *xs).contiguous(),
+            *operands(*shapes),
+            cuda=choose.random() < 0.2,
+            state=False,
+        )
 
 
 def test_long_sums_in_half_precision() -> None:

@@ -55,9 +55,7 @@ JOINS: list[Call] = [
 @pytest.mark.parametrize("k", range(len(JOINS)))
 def test_joining(k: int) -> None:
     assert_same(JOINS[k], _values(2, 3), _values(2, 3) / 7)
-    assert_same(
-        JOINS[k], Input(_values(2, 3), requires_grad=False), Input(_values(2, 3), "transposed"), cuda=False
-    )
+    assert_same(JOINS[k], Input(_values(2, 3), requires_grad=False), Input(_values(2, 3), "transposed"), cuda=False)
 
 
 # Each takes a tensor of shape (3, 4).

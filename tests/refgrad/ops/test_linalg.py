@@ -31,7 +31,9 @@ def test_values_and_derivatives(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-@pytest.mark.parametrize("layouts", [("transposed", "contiguous"), ("strided", "transposed"), ("contiguous", "strided")])
+@pytest.mark.parametrize(
+    "layouts", [("transposed", "contiguous"), ("strided", "transposed"), ("contiguous", "strided")]
+)
 def test_layouts(name: str, layouts: tuple[str, str]) -> None:
     function, shapes = PRODUCTS[name]
     assert_same(function, *[Input(a, layout) for a, layout in zip(operands(*shapes), layouts, strict=True)])
@@ -42,7 +44,9 @@ def test_layouts(name: str, layouts: tuple[str, str]) -> None:
 def test_of_what_requires_grad(name: str, wanted: tuple[bool, bool]) -> None:
     function, shapes = PRODUCTS[name]
     assert_same(
-        function, *[Input(a, requires_grad=w) for a, w in zip(operands(*shapes), wanted, strict=True)], cuda=False
+        function,
+        *[Input(a, requires_grad=w) for a, w in zip(operands(*shapes), wanted, strict=True)],
+        cuda=False,
     )
 
 

@@ -42,9 +42,7 @@ def test_dims_layouts_and_sizes(name: str) -> None:
         assert_same(lambda t, x, dim=dim: CALLS[name](t, x, dim), _values(2, 3, 4))
         # torch's median of an expanded tensor reads beyond its memory: there is nothing to compare with
         for layout in ("transposed", "strided", *(() if "median" in name else ("expanded",))):
-            assert_same(
-                lambda t, x, dim=dim: CALLS[name](t, x, dim), Input(_values(3, 4), layout), cuda=False
-            )
+            assert_same(lambda t, x, dim=dim: CALLS[name](t, x, dim), Input(_values(3, 4), layout), cuda=False)
     for array in (np.array(1.5), np.array([-2.5]), np.zeros((0,)), np.zeros((2, 0)), np.zeros((0, 2))):
         for dim in (0, -1):
             assert_same(lambda t, x, dim=dim: CALLS[name](t, x, dim), array)

@@ -91,9 +91,7 @@ EVERY = OVER_DIMS | ALONG_A_DIM
 @pytest.mark.parametrize("layout", ["transposed", "strided", "expanded"])
 def test_layouts(name: str, layout: str) -> None:
     for dims in ({}, {"dim": 1}):
-        assert_same(
-            lambda t, x, dims=dims: EVERY[name](t, x, **dims), Input(_values(3, 4), layout), cuda=False
-        )
+        assert_same(lambda t, x, dims=dims: EVERY[name](t, x, **dims), Input(_values(3, 4), layout), cuda=False)
 
 
 @pytest.mark.parametrize("name", EVERY | LOGSUMEXP)
@@ -140,9 +138,7 @@ def test_kinks_ties_and_special_values(name: str, row: list[float]) -> None:
     second = bool(np.isfinite(row).all())
     for dims in ({}, {"dim": 0}):
         if dims or name != "logsumexp":
-            assert_same(
-                lambda t, x, dims=dims: function(t, x, **dims), np.array(row), cuda=False, second=second
-            )
+            assert_same(lambda t, x, dims=dims: function(t, x, **dims), np.array(row), cuda=False, second=second)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "complex128", "int64", "int32", "uint8", "bool"])
@@ -155,9 +151,7 @@ def test_dtypes(name: str, dtype: str) -> None:
     array = np.abs(array).astype(dtype) if dtype == "uint8" else array.astype(dtype)
     for dims in ({}, {"dim": 1}):
         if dims or name != "logsumexp":
-            assert_same(
-                lambda t, x, dims=dims: function(t, x, **dims), array, second=dtype != "float16", cuda=False
-            )
+            assert_same(lambda t, x, dims=dims: function(t, x, **dims), array, second=dtype != "float16", cuda=False)
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "prod", "nansum", "nanmean"])

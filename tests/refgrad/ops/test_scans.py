@@ -38,9 +38,7 @@ def test_dims_layouts_and_sizes(name: str) -> None:
     for dim in (0, 1, -1):
         assert_same(lambda t, x, dim=dim: SCANS[name](t, x, dim), _values(2, 3, 4))
         for layout in ("transposed", "strided", "expanded"):
-            assert_same(
-                lambda t, x, dim=dim: SCANS[name](t, x, dim), Input(_values(3, 4), layout), cuda=False
-            )
+            assert_same(lambda t, x, dim=dim: SCANS[name](t, x, dim), Input(_values(3, 4), layout), cuda=False)
     for array in (
         np.array(1.5),
         np.array([-2.5]),
@@ -162,9 +160,7 @@ def test_running_products_overflow_where_torch_overflows() -> None:
 def test_softmax_without_a_dim_warns_and_chooses_one() -> None:
     for shape in ((3,), (2, 3), (2, 2, 3), (1, 2, 2, 2)):
         for t in (torch, refgrad):
-            with pytest.warns(
-                UserWarning, match=r"Implicit dimension choice for softmax has been deprecated"
-            ):
+            with pytest.warns(UserWarning, match=r"Implicit dimension choice for softmax has been deprecated"):
                 t.nn.functional.softmax(t.ones(*shape))
         assert_same(lambda t, x: t.nn.functional.log_softmax(x), _values(*shape), cuda=False)
 

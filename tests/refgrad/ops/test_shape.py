@@ -194,9 +194,7 @@ def test_reshape_copies_where_torch_copies(k: int) -> None:
     assert aliases(refgrad) == aliases(torch)
 
 
-def _reshaped_and_written(
-    t: Any, sizes: list[int], order: list[int], steps: list[int], target: list[int]
-) -> Any:
+def _reshaped_and_written(t: Any, sizes: list[int], order: list[int], steps: list[int], target: list[int]) -> Any:
     """A strided tensor in another shape after a write into it, and what `view` makes of it."""
     whole = t.arange(int(np.prod(sizes) * np.prod(steps)))
     wide = whole.reshape([n * s for n, s in zip(sizes, steps, strict=True)])

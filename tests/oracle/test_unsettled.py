@@ -1,0 +1,73 @@
+"""What torch itself answers in two ways, by the position of an element: refgrad may answer either."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from oracle import engines
+from oracle.bounds import excuse
+from oracle.execute import run
+from oracle.program import Backward, Call, Leaf, Literal, Program
+
+
+def literal(*values: float) -> Literal:
+    return Literal("float64", (len(values),), values)
+
+
+def test_torch_takes_either_zero_of_a_tie() -> None:
+    signs = set()
+    for n in (1, 8):
+        tie = torch.maximum(torch.zeros(n, dtype=torch.float64), -torch.zeros(n, dtype=torch.float64))
+        signs.update(torch.signbit(tie).tolist())
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("torch runs without vector registers here, and only they make the difference")
+    assert signs == {True, False}
+
+
+def test_torch_hands_back_either_at_nan_through_elu() -> None:
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("torch runs without vector registers here, and only they make the difference")
+    x = torch.full((17,), float("nan"), dtype=torch.float64, requires_grad=True)
+    torch.nn.functional.elu(x).sum().backward()
+    assert set(torch.isnan(x.grad).tolist()) == {True, False}
+
+
+@pytest.mark.parametrize("op", ["maximum", "minimum"])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_neither_zero_is_accused(op: str, swapped: bool) -> None:
+    """atan2 makes pi and -pi of the two zeros; whichever an engine gave is excused, and nothing else is."""
+    leaves = [Leaf(literal(0.0), False, "contiguous"), Leaf(literal(-0.0), False, "contiguous")]
+    if swapped:
+        leaves.reverse()
+    leaves.append(Leaf(literal(-4.0), False, "contiguous"))
+    program = Program(
+        tuple(leaves), (Call(op, (0, 1), {}, 1), Call("atan2", (3, 2), {}, 1))
+    )
+    engine = engines.get("torch")
+    true = run(program, engine)
+    other = true._replace(seen=[*true.seen[:-1], true.seen[-1]._replace(value=-true.seen[-1].value)])
+    assert excuse(program, engine, other, true) is None
+    wrong = true._replace(seen=[*true.seen[:-1], true.seen[-1]._replace(value=true.seen[-1].value + 100)])
+    assert excuse(program, engine, wrong, true) is not None
+
+
+def test_either_gradient_of_elu_at_nan_is_excused_and_nothing_elsewhere() -> None:
+    leaf = Leaf(literal(float("nan"), -1.0), True, "contiguous")
+    backward = Backward((1,), (literal(1.0, 1.0),), None, False, None)
+    program = Program((leaf,), (Call("elu", (0,), {}, 1), backward))
+    engine = engines.get("torch")
+    true = run(program, engine)
+    gradient = true.grads[0]
+    assert gradient is not None
+
+    def claim(at_nan: float, elsewhere: float) -> object:
+        value = gradient.value.copy()
+        value[:] = at_nan, elsewhere
+        mine = [None if o is None else o for o in true.seen]
+        mine[-1] = gradient._replace(value=value)
+        return excuse(program, engine, true._replace(seen=mine, grads=[mine[-1], *true.grads[1:]]), true)
+
+    assert claim(float("nan"), gradient.value[1]) is None
+    assert claim(1.0, gradient.value[1]) is None
+    assert claim(1.0, 0.5) is not None
