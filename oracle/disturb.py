@@ -124,7 +124,17 @@ class Disturbed:
             self.nudge(tensor, _LEVELS, 0.0 if loss is None else loss.value(first))
             if not pointwise:
                 self.choose_zeros(tensor)
+                self.choose_overflow(tensor, tensors)
         return made
+
+    def choose_overflow(self, made: Tensor, tensors: Sequence[Tensor]) -> None:
+        """Sums of finite numbers that overflow inside give an infinity or NaN: that depends on their order, and on
+        whether products are rounded before they are added."""
+        array = self.engine.memory(made)
+        if array.dtype.kind != "f" or np.isfinite(array).all():
+            return
+        if all(np.isfinite(self.engine.memory(tensor)).all() for tensor in tensors):
+            array[~np.isfinite(array)] = np.nan if np.signbit(self.zero) else np.inf
 
     def constant(self, array: np.ndarray, multiples: np.ndarray, floor: Size = 0.0) -> Tensor:
         """What to add to move an array's numbers, as a tensor."""

@@ -61,8 +61,12 @@ def arranged(xp: Any, made: Any, operands: Sequence[Any]) -> Any:
     arrays = [a for a in operands if getattr(a, "ndim", 0)]
     if all(a.shape == made.shape and a.flags.c_contiguous for a in arrays):
         return made
-    lead = [_steps(a, made.shape) for a in arrays]
-    order = _fastest_first(lead, made.shape)
+    return arranged_by(xp, made, [_steps(a, made.shape) for a in arrays])
+
+
+def arranged_by(xp: Any, made: Any, steps: Sequence[tuple[int, ...]]) -> Any:
+    """The same, given the steps of each operand along the dimensions of the result."""
+    order = _fastest_first(steps, made.shape)
     slow_first = order[::-1]
     strides, step = [0] * made.ndim, made.itemsize
     for dim in order:

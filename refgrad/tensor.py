@@ -95,7 +95,8 @@ class Tensor:
     _inherits = False  # a view made without recording: it requires grad for its base's sake only
     _grad: Tensor | None = None
     _base: Tensor | None = None  # the tensor that a view looks into
-    _viewed = False  # whether a recorded view of it exists
+    _viewed = False  # whether a view of it was made
+    _views: weakref.WeakValueDictionary[int, Tensor] | None = None  # those made while it did not require grad
     _accumulate: Any = None  # weak reference to the AccumulateGrad node of a leaf
     _hooks: _HookDict | None = None  # hooks of a leaf
     _retains = False
@@ -344,8 +345,7 @@ class Tensor:
             raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         if value and self.dtype.category < dtypes.FLOATING:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
-        self._rg = value
-        self._inherits = False
+        self._require_grad(value)
 
     @requires_grad.deleter
     def requires_grad(self) -> None:
@@ -363,9 +363,22 @@ class Tensor:
             return self
         if requires_grad and self.dtype.category < dtypes.FLOATING:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
-        self._rg = bool(requires_grad)
-        self._inherits = False
+        self._require_grad(bool(requires_grad))
         return self
+
+    def _require_grad(self, value: bool) -> None:
+        """Set the flag of a leaf; views of it that were made before require grad for its sake from now on."""
+        self._rg = value
+        self._inherits = False
+        for view in list(self._views.values()) if self._views is not None else ():
+            if view._edge is None and (view._inherits or not view._rg):
+                view._rg = view._inherits = value
+
+    def note_view(self, view: Tensor) -> None:
+        """Remember, weakly, a view of this tensor, which does not require grad yet."""
+        if self._views is None:
+            self._views = weakref.WeakValueDictionary()
+        self._views[id(view)] = view
 
     def _gradient_edge(self) -> Edge:
         """Where a gradient of this tensor goes: (node, output number), or no edge at all."""

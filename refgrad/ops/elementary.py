@@ -165,6 +165,8 @@ digamma = _function(
 
 def _polygamma_kernel(xp: Any, x: Any, n: int) -> Any:
     """For n = 1 and x < 1/2 by the reflection formula, DLMF 5.15.6: what torch's values at poles show."""
+    if n == 0:
+        return xp.special.psi(x)
     if n != 1:
         return xp.special.polygamma(xp.asarray(n, dtype=x.dtype), x).astype(x.dtype)
     left = x < 0.5
@@ -185,7 +187,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`; RuntimeError for negative `n`."""
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
-    return _polygamma(tensor_argument("polygamma", input, position=2), n=n) if n else digamma(input)
+    return _polygamma(tensor_argument("polygamma", input, position=2), n=n)
 
 
 # Others of one operand

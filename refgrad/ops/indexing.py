@@ -13,6 +13,7 @@ import numpy as np
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, Array
+from refgrad.layout import arranged_by
 from refgrad.modes import state
 from refgrad.ops.inplace import adopt, before_write, check_history, check_writable
 from refgrad.ops.record import Op
@@ -113,9 +114,24 @@ def _places(indices: Sequence[Array | None]) -> tuple[Any, ...]:
 
 def _index(xp: Any, x: Any, indices: Any) -> Any:
     try:
-        return xp.array(x[_places(indices)], order="C", copy=True)
+        made = xp.ascontiguousarray(x[_places(indices)])
     except IndexError as error:
         raise _index_error(error, x, indices) from None
+    return made if x.flags.c_contiguous else arranged_by(xp, made, _steps_of(x, made.ndim, indices))
+
+
+def _steps_of(x: Array, ndim: int, indices: Any) -> list[tuple[int, ...]]:
+    """For each dimension of the result, the steps in `x`, then those in the indices: 0 where they do not go."""
+    used = [k for k, i in enumerate(indices) if i is not None]
+    wide = ndim - (x.ndim - len(used))
+    together = used == list(range(used[0], used[-1] + 1))
+    at = used[0] if together else 0
+    kept = [s for k, s in enumerate(x.strides) if k not in used]
+    places = [1] * wide  # what matters of the indices' own steps is their order
+    for k in range(wide - 2, -1, -1):
+        places[k] = places[k + 1] * 2
+    source = (*kept[:at], *(0,) * wide, *kept[at:])
+    return [source, (*(0,) * at, *places, *(0,) * (len(kept) - at))]
 
 
 def _index_error(error: IndexError, x: Array, indices: Any) -> IndexError:

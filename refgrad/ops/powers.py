@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from refgrad import dtypes
+from refgrad.dtypes import FROM_NUMPY
 from refgrad.dtypes import dtype
 from refgrad.ops.calls import OPERANDS, as_operator, unary
 from refgrad.ops.conversion import cast
@@ -90,7 +91,8 @@ def _power_of_arrays(xp: Any, x: Any, exponent: Any) -> Any:
 
 def _pow_exponent(F: Any, g: Any, self: Any, exponent: Any, result: Any) -> Any:
     at_zero = (self == 0) & (F.real(exponent) >= 0)  # where log has no value, but the power is flat
-    return g * F.where(at_zero, 0, (result * F.log(self)).conjugate())
+    wide = FROM_NUMPY.get(result.dtype, result.dtype)  # torch takes the logarithm in the dtype of the result
+    return g * F.where(at_zero, 0, (result * F.log(F.cast(self, dtype=wide))).conjugate())
 
 
 _pow_tensor = Op(

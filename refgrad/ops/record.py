@@ -421,8 +421,10 @@ def _output(made: Any, base: Tensor | None) -> Tensor:
         t._counter = [0]
     else:
         t._counter = base._counter
-        t._base = base if base._base is None else base._base
-        t._base._viewed = True
+        root = t._base = base if base._base is None else base._base
+        root._viewed = True
+        if not root._rg:
+            root.note_view(t)
     return t
 
 

@@ -132,10 +132,16 @@ def _cumprod_self(F: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
         return _sums_from_here(F, g * result.conjugate(), dim) / self.conjugate()
     if not is_grad_enabled():
         return _around_first_zero(F, g, self, result, _shift(F, result, dim, 1, 1.0), dim)
-    # Of the input alone: what a gradient of the result itself would be is torch's choice.
-    before = _shift(F, F.cumprod(self, dim=dim), dim, 1, 1.0)
-    after = _recur_start(F, g, self, dim)
-    return before.conjugate() * after
+    # To be differentiated again, as torch does it: for each element the products that leave it out.
+    factors, length = self.conjugate(), _length(self, dim)
+    parts = []
+    for k in range(length):
+        before = F.prod(F.slice(factors, dim=dim, start=0, stop=k, step=1), dim=(dim,), keepdim=True, dtype=None)
+        after = F.cumprod(F.slice(factors, dim=dim, start=k + 1, stop=length, step=1), dim=dim)
+        here = F.slice(g, dim=dim, start=k, stop=k + 1, step=1) * before
+        later = F.slice(g, dim=dim, start=k + 1, stop=length, step=1) * before * after
+        parts.append(here + F.sum(later, dim=(dim,), keepdim=True))
+    return F.cat(parts, dim=dim)
 
 
 _cumprod = Op("cumprod", _running("cumprod"), {"self": _cumprod_self})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -71,3 +72,24 @@ def test_either_gradient_of_elu_at_nan_is_excused_and_nothing_elsewhere() -> Non
     assert claim(float("nan"), gradient.value[1]) is None
     assert claim(1.0, gradient.value[1]) is None
     assert claim(1.0, 0.5) is not None
+
+
+def test_a_product_that_overflows_inside_may_be_infinite_or_nan() -> None:
+    left = Literal("float64", (1, 2), (-1e200, 1e200))
+    right = Literal("float64", (2, 1), (1e200, 1e200))
+    leaves = (Leaf(left, False, "contiguous"), Leaf(right, False, "contiguous"))
+    program = Program(leaves, (Call("mm", (0, 1), {}, 1),))
+    engine = engines.get("torch")
+    true = run(program, engine)
+
+    made = true.seen[-1]
+    assert made is not None
+    for other in (float("nan"), float("inf"), float("-inf")):
+        mine = made._replace(value=np.full_like(made.value, other))
+        assert excuse(program, engine, true._replace(seen=[*true.seen[:-1], mine]), true) is None
+    finite = Program(
+        (Leaf(Literal("float64", (1, 2), (-1.0, 1.0)), False, "contiguous"), leaves[1]), program.statements
+    )
+    steady = run(finite, engine)
+    off = steady.seen[-1]._replace(value=steady.seen[-1].value + float("inf"))
+    assert excuse(finite, engine, steady._replace(seen=[*steady.seen[:-1], off]), steady) is not None

@@ -682,6 +682,29 @@ def assigned_integer_data(torch):
 
 
 @case
+def a_view_made_before_its_base_requires_grad(torch):
+    base = torch.ones(2, 2, dtype=torch.float64)
+    view = base[0]
+    before = view.requires_grad
+    base.requires_grad_()
+    after = view.requires_grad, view.is_leaf, view.grad_fn
+    view.mul(2).sum().backward()
+    own = base[1].detach().requires_grad_()
+    base.requires_grad_(False)
+    return before, after, base.grad, view.grad, view.requires_grad, own.requires_grad
+
+
+@case
+def a_view_made_without_recording_takes_no_gradient(torch):
+    base = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        view = base[0]
+    product = view * 2
+    product.sum().backward()
+    return view, product, view.grad, base.grad
+
+
+@case
 def detach_in_place(torch):
     y = leaf(torch, 3) * 2
     return y.detach_(), y
