@@ -19,7 +19,7 @@ from typing import cast
 
 import numpy as np
 
-from oracle.compare import NUMERIC, Divergence, HarnessError, Limit, Limits, compare
+from oracle.compare import NUMERIC, Divergence, Limit, Limits, compare
 from oracle.disturb import NARROW, Disturbed, widened
 from oracle.engines.protocol import Engine
 from oracle.execute import run
@@ -136,9 +136,7 @@ class _Base:
             disturbed = Disturbed(self.engine, (*seed, i), amplitude)
             with np.errstate(all="ignore"):
                 trace = run(self.program, cast(Engine, disturbed))
-            if (trace.fault and trace.fault[:2]) != (self.fault and self.fault[:2]):
-                raise HarnessError(f"a program that was disturbed ended in another way: {trace.fault}")
-            values = self.row(trace)
+            values = self.row(trace)  # a run that ended earlier than in peace leaves the rest without a bound
             np.maximum(most, self.astray(values), out=most)
             np.maximum(self.largest, np.abs(values), out=self.largest, where=np.isfinite(values))
             yield most

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -150,20 +150,20 @@ class CudaModule(ArrayModule):
         return self.guard(functools.partial(kernel, self))
 
     def guard(self, function: Kernel) -> Kernel:
-        array, on = self.array_type, self.package.cuda.Device
+        array: Any = self.array_type
+        on = self.package.cuda.Device
 
         def on_device(*args: Any, **kwargs: Any) -> Any:
-            where = None
-            operand: Any
-            a: Any
+            where: device | None = None
             for operand in args:
-                for a in operand if type(operand) in (tuple, list) else (operand,):
+                group: Iterable[Any] = operand if type(operand) in (tuple, list) else (operand,)
+                for a in group:
                     if type(a) is np.ndarray:
                         raise RuntimeError(
                             "Expected all tensors to be on the same device, but found at least two "
                             f"devices, {where or 'cuda:0'} and cpu!"
                         )
-                    if type(a) is array:
+                    if isinstance(a, array):
                         if where is not None and a.device.id != where.index:
                             raise RuntimeError(
                                 "Expected all tensors to be on the same device, but found at least two "

@@ -27,12 +27,12 @@ def copy_order(array: Any) -> Any:
     return "K" if is_dense(array) else "C"
 
 
-def laid_out_as(xp: Any, values: Any, like: Any) -> Any:
+def laid_out_as(xp: Any, values: Any, like: Any, dtype: Any = None) -> Any:
     """A copy of `values` in the memory order of `like`, where torch keeps the order of an input."""
     if like.flags.c_contiguous:
-        return xp.array(values, order="C", copy=True)
+        return xp.array(values, dtype, order="C", copy=True)
     order = _fastest_first([like.strides], like.shape)[::-1]
-    rows = xp.array(xp.transpose(values, order), order="C", copy=True)
+    rows = xp.array(xp.transpose(values, order), dtype, order="C", copy=True)
     return xp.transpose(rows, [order.index(k) for k in range(like.ndim)])
 
 

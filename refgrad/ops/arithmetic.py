@@ -162,6 +162,7 @@ _mul = Op(
     },
     inputs=TWO,
     promote="same",
+    number_in_single=True,
 )
 _div = Op(
     "div",
@@ -172,6 +173,7 @@ _div = Op(
     },
     inputs=TWO,
     promote="float",
+    number_in_single=True,
 )
 mul, true_divide = binary(_mul), binary(_div)
 reciprocal = unary(

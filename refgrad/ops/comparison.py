@@ -153,7 +153,7 @@ logical_not = unary(Op("logical_not", lambda xp, x: x == 0))
 
 def _bitwise(name: str, function: str, *refused: int) -> Callable[[Any, Any], Tensor]:
     """Not by `binary`: its fast path is for floats, and they are refused here."""
-    kernel = name.removeprefix("bitwise_") if "shift" in name else name
+    kernel = {"left_shift": "lshift", "right_shift": "rshift"}.get(function, function)
     check = without(*refused, kernel=f"{kernel}_cpu")
     op = Op(name, function, inputs=TWO, promote="same", check=check)
 

@@ -9,7 +9,7 @@ import numpy as np
 from refgrad import dtypes
 from refgrad.devices import MODULES, as_device, device, module_for
 from refgrad.dtypes import dtype
-from refgrad.layout import copy_order, laid_out_as
+from refgrad.layout import laid_out_as
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -48,7 +48,7 @@ def contiguous(input: Tensor) -> Tensor:
 def _cast_kernel(xp: Any, x: Any, dtype: dtype) -> Any:
     if x.dtype.kind == "c" and dtype.category < dtypes.COMPLEX:
         x = x.real
-    return x.astype(dtype.numpy, order=copy_order(x))
+    return laid_out_as(xp, x, x, dtype.numpy)
 
 
 cast_op = Op(

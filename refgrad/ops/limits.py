@@ -88,7 +88,7 @@ def check_fits(value: Any, target: dtype) -> None:
     else:
         limits = dtypes.iinfo(target)
         low = -limits.max if target is dtypes.uint8 else limits.min  # negative numbers wrap around
-        fits = math.isfinite(value) and value == int(value) and low <= value <= limits.max
+        fits = low <= value <= limits.max  # a fraction is cut off
     if not fits:
         name = C_NAMES[target.name] if target.is_floating_point else f"{target.name}_t"
         raise RuntimeError(f"value cannot be converted to type {name} without overflow")

@@ -7,8 +7,7 @@ import math
 from typing import Any
 
 from refgrad import dtypes
-from refgrad.dtypes import FROM_NUMPY
-from refgrad.dtypes import dtype
+from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.ops.calls import OPERANDS, as_operator, unary
 from refgrad.ops.conversion import cast
 from refgrad.ops.half import in_single
@@ -49,7 +48,9 @@ _power_in_single = in_single(_power)
 
 def _power_rounded(xp: Any, x: Any, exponent: Any) -> Any:
     """Half precision in single. There torch takes no square roots, whose value at -0 and -inf differs."""
-    if x.itemsize == 2 and x.dtype.kind == "f" and exponent in (0.5, -0.5):
+    if x.dtype == xp.float16 and type(exponent) in (int, float):
+        exponent = x.dtype.type(exponent).item()  # torch rounds it first
+    if x.dtype == xp.float16 and exponent in (0.5, -0.5):
         wide = x.astype(xp.float32)
         power = xp.asarray(exponent, dtype=xp.float32)  # for a number NumPy takes the root
         return xp.power(wide, power).astype(x.dtype)

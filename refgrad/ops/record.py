@@ -28,7 +28,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES, NUMPY, Array, Kernel
 from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
-from refgrad.layout import arranged
+from refgrad.layout import arranged, laid_out_as
 from refgrad.modes import state
 from refgrad.tensor import Tensor, result_type
 
@@ -263,7 +263,8 @@ class Op:
     that is not differentiable. Inputs without a formula (masks, indices) have no edge, as in torch.
     `node` is torch's node name, or a function of (inputs, params). `promote` is None, "same" (torch's
     type promotion over `promoted` inputs) or "float" (likewise, and integers become the default
-    float); `scalars` names parameters that take part in it. `check` sees the operands of every call
+    float); `number_in_single` marks ops that meet half precision with
+    a number in single. `scalars` names parameters that take part in it. `check` sees the operands of every call
     that is not plain floats of one dtype, and raises for bad ones. `view` marks outputs that look
     into the first input. `sequence` marks an op whose inputs are a sequence of tensors.
     `differentiable` numbers the outputs that have gradients, where not all have.
@@ -282,6 +283,7 @@ class Op:
         scalars: tuple[str, ...] = (),
         check: Callable[..., None] | None = None,
         elementwise: bool | None = None,
+        number_in_single: bool = False,
         several: bool = False,
         view: bool = False,
         sequence: bool = False,
@@ -299,6 +301,7 @@ class Op:
         self.promote = promote
         self.promoted = (promoted or inputs) if promote else ()
         self.elementwise = promote is not None if elementwise is None else elementwise
+        self.number_in_single = number_in_single
         self.scalars = scalars
         self.check = check
         self.several = several
@@ -337,18 +340,23 @@ class Op:
                 common = dtypes.get_default_dtype()
             if self.scalars and common.category == dtypes.INTEGRAL:
                 params = {**params, **{name: _number(params[name], common) for name in self.scalars}}
+            single = self.number_in_single and common is dtypes.float16
             for k in chosen:
                 a = arrays[k]
-                if type(a) not in MODULES:
+                if single and (type(a) is np.float32 or (not a.ndim and a.dtype is not common.numpy)):
+                    arrays[k] = np.float32(a.item())
+                elif type(a) not in MODULES:
                     arrays[k] = _number(a, common)
                 elif a.dtype is not common.numpy:
-                    arrays[k] = a.astype(common.numpy)
+                    arrays[k] = laid_out_as(MODULES[type(a)], a, a, common.numpy)
                     promoted = common
         kernel = self.kernels[next(type(a) for a in arrays if type(a) in MODULES)]
         if self.sequence:
             return state.run(kernel, arrays, **params), promoted
         try:
             made = state.run(kernel, *arrays, **params)
+            if self.number_in_single and common is dtypes.float16:
+                made = made.astype(common.numpy)
             if self.elementwise and len(arrays) > 1 and type(made) in MODULES:
                 operands = [a for a in arrays if type(a) in MODULES]
                 if 1 in made.shape or not all(a.flags.c_contiguous for a in operands):
@@ -368,6 +376,8 @@ class Op:
             inputs = tuple(inputs[0])
         if len(MODULES) > 1:
             inputs = _on_one_device(inputs)
+        if self.number_in_single and any(isinstance(t, Tensor) and t._data.itemsize == 2 for t in inputs):
+            inputs = tuple([t if isinstance(t, Tensor) or t is True else _in_single(t) for t in inputs])
         made, promoted = self.compute(inputs, params)
         base = next((t for t in inputs if isinstance(t, Tensor)), None) if self.view else None
         outputs = [_output(a, base) for a in (made if self.several else (made,))]
@@ -455,6 +465,11 @@ def broadcast_error(*arrays: Array) -> Exception:
                     f"non-singleton dimension {max(len(a), len(b)) - k}"
                 )
     return RuntimeError(str(sys.exception()))
+
+
+def _in_single(value: Any) -> Any:
+    """A number that meets half precision: torch keeps it in single, and rounds the result once."""
+    return np.float32(value) if isinstance(value, (int, float)) else value
 
 
 def _number(value: Any, common: dtype) -> Any:

@@ -247,12 +247,14 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     With `condition` alone the indices of its nonzero elements, one int64 tensor for each dimension.
     RuntimeError for a condition that is neither bool nor uint8.
     """
-    tensor_argument("where", condition)
+    accepted = "(Tensor) or (Tensor, Tensor or Number, Tensor or Number)"
+    if not isinstance(condition, Tensor):
+        raise invalid_arguments("where", accepted, condition, input, other)
     if input is None and other is None:
         module = MODULES[type(condition._data)]
-        return tuple([wrap(indices) for indices in module.nonzero(module.atleast_1d(condition._data))])
+        return tuple([wrap(indices.copy()) for indices in module.nonzero(module.atleast_1d(condition._data))])
     if not isinstance(input, OPERANDS) or not isinstance(other, OPERANDS):
-        raise invalid_arguments("where", "(Tensor, Tensor or Number, Tensor or Number)", condition, input, other)
+        raise invalid_arguments("where", accepted, condition, input, other)
     if condition.dtype is dtypes.uint8:
         condition = cast(condition, dtypes.bool_)
     elif condition.dtype is not dtypes.bool_:
@@ -304,9 +306,10 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if mask.dtype is not dtypes.bool_:
         name = C_NAMES[mask.dtype.name]
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {name}")
+    if not isinstance(value, Tensor) or value.is_complex():
+        check_fits(value.item() if isinstance(value, Tensor) else value, input.dtype)
     if isinstance(value, Tensor):
         return _masked_fill_tensor(input, mask, value)
-    check_fits(value, input.dtype)
     return _masked_fill(input, mask, value=value)
 
 

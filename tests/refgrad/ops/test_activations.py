@@ -88,6 +88,4 @@ def test_third_derivatives() -> None:
 
     for name in ("sigmoid", "tanh", "silu", "softplus", "gelu", "elu"):
         # Each order adds as many roundings again; state: the last derivatives are composed in other ways.
-        assert_same(
-            lambda t, x, f=FUNCTIONS[name]: third(t, x, f), AROUND, second=False, state=False, ulps=4 * ULPS
-        )
+        assert_same(lambda t, x, f=FUNCTIONS[name]: third(t, x, f), AROUND, second=False, state=False, ulps=4 * ULPS)

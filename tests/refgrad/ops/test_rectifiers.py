@@ -65,9 +65,7 @@ def test_torch_decides_on_nan_by_length(name: str) -> None:
     assert len(seen) == 2
 
 
-@pytest.mark.parametrize(
-    "name", ["relu", "leaky_relu", "hardtanh", "relu6", "hardswish", "hardsigmoid", "threshold"]
-)
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "hardtanh", "relu6", "hardswish", "hardsigmoid", "threshold"])
 def test_inplace(name: str) -> None:
     args = (0.1, 20.0) if name == "threshold" else ()
     for x in (AROUND, INSIDE.astype("float32")):
