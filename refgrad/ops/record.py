@@ -343,7 +343,8 @@ class Op:
             single = self.number_in_single and common is dtypes.float16
             for k in chosen:
                 a = arrays[k]
-                if single and (type(a) is np.float32 or (not a.ndim and a.dtype is not common.numpy)):
+                zero_dim = type(a) in MODULES and not a.ndim and a.dtype is not common.numpy
+                if single and (type(a) is np.float32 or zero_dim):
                     arrays[k] = np.float32(a.item())
                 elif type(a) not in MODULES:
                     arrays[k] = _number(a, common)

@@ -12,6 +12,8 @@ from tests.refgrad.both import assert_both
 from tests.refgrad.ops.compare import assert_same
 from tests.refgrad.ops.points import INSIDE, NONZERO, check_binary, check_unary
 
+NAMES = ("eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater", "greater_equal")
+LOGICAL = ("logical_and", "logical_or", "logical_xor")
 BINARY: dict[str, Callable[..., Any]] = {
     "==": lambda t, x, y: x == y,
     "!=": lambda t, x, y: x != y,
@@ -19,21 +21,16 @@ BINARY: dict[str, Callable[..., Any]] = {
     "<=": lambda t, x, y: x <= y,
     ">": lambda t, x, y: x > y,
     ">=": lambda t, x, y: x >= y,
-    **{
-        name: (lambda t, x, y, name=name: getattr(t, name)(x, y))
-        for name in (
-            "eq ne lt le gt ge not_equal less less_equal greater greater_equal logical_and logical_or logical_xor"
-        ).split()
-    },
+    **{name: (lambda t, x, y, name=name: getattr(t, name)(x, y)) for name in (*NAMES, *LOGICAL)},
 }
 UNARY: dict[str, Callable[..., Any]] = {
     "x==1": lambda t, x: x == 1,
     "x!=0.5": lambda t, x: x != 0.5,
-    "1<x": lambda t, x: 1 < x,
+    "1<x": lambda t, x: 1 < x,  # noqa: SIM300
     "x>=True": lambda t, x: x >= True,
     **{
         name: (lambda t, x, name=name: getattr(t, name)(x))
-        for name in "isnan isinf isfinite isposinf isneginf signbit logical_not".split()
+        for name in ("isnan", "isinf", "isfinite", "isposinf", "isneginf", "signbit", "logical_not")
     },
 }
 BITWISE: dict[str, Callable[..., Any]] = {
@@ -81,7 +78,7 @@ def test_bitwise(name: str) -> None:
         lambda t: t.ones(2) != "a",
         lambda t: t.ones(2) == None,  # noqa: E711
         lambda t: t.ones(2) < None,
-        lambda t: "a" < t.ones(2),
+        lambda t: "a" < t.ones(2),  # noqa: SIM300
         lambda t: t.tensor([1]) & None,
         lambda t: t.eq(t.ones(2), t.ones(3)),
         lambda t: t.logical_and(t.ones(2), 1),
