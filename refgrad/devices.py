@@ -195,7 +195,11 @@ class CudaModule(ArrayModule):
             return array.copy()  # row-major: CuPy copies no other layout between devices
 
     def scatter_add(self, target: Array, index: Any, values: Array) -> None:
-        self.package.add.at(target, index, values)
+        if target.dtype.kind == "c":  # which `add.at` does not take
+            self.package.add.at(target.real, index, values.real)
+            self.package.add.at(target.imag, index, values.imag)
+        else:
+            self.package.add.at(target, index, values)
 
     def address(self, array: Array) -> int:
         return int(array.data.ptr)

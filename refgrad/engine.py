@@ -136,6 +136,11 @@ class _Task:
                     shape, dtype = target.meta[number]
                     data = g if raw else g._data
                     if data.shape != shape or data.dtype is not dtype:
+                        if not _reaches(data.shape, shape):
+                            raise RuntimeError(
+                                f"Function {node.name()} returned an invalid gradient at index {k} - got "
+                                f"{list(data.shape)} but expected shape compatible with {list(shape)}"
+                            )
                         g = self._fit(g, shape, dtype, names)
                     if target in gradients or len(target.meta) > 1:
                         self._deliver(gradients, target, number, g)
@@ -268,6 +273,12 @@ class _Task:
 
 def _sum(a: Array, b: Array) -> Array:
     return a + b
+
+
+def _reaches(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a gradient of one shape can be summed to another: that of an operand which was stretched."""
+    lead = len(found) - len(wanted)
+    return lead >= 0 and all(w in (1, n) for w, n in zip(wanted, found[lead:], strict=True))
 
 
 def _first(gradient: Any) -> Any:

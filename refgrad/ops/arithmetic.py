@@ -83,7 +83,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 
 def _check_bools(input: Any, other: Any, **params: Any) -> None:
-    kinds = [common_dtype(t) is dtypes.bool_ for t in (input, other)]
+    kinds = [t.dtype is dtypes.bool_ if isinstance(t, Tensor) else t is True or t is False for t in (input, other)]
     if all(kinds):
         raise RuntimeError(
             "Subtraction, the `-` operator, with two bool tensors is not supported. "

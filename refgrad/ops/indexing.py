@@ -16,7 +16,7 @@ from refgrad.devices import MODULES, Array
 from refgrad.layout import arranged_by
 from refgrad.modes import state
 from refgrad.ops.inplace import adopt, before_write, check_history, check_writable
-from refgrad.ops.record import Op
+from refgrad.ops.record import OPS, Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
 # Views of one kind each, with torch's node names. Their derivatives put a gradient back in place.
@@ -61,7 +61,7 @@ def _reading(name: str, write: str, node: str, view: bool) -> Op:
     )
 
 
-_assign_view = _assignment("assign", "subscript", "CopySlices")
+_assign_view = _assignment("assign", "subscript", "torch::autograd::CopySlices")
 _assign_picked = _assignment("assign_picked", "subscript_picked", "IndexPutBackward0")
 _reading("subscript", "assign", "SliceBackward0", view=True)
 _reading("subscript_picked", "assign_picked", "IndexBackward0", view=False)
@@ -235,6 +235,23 @@ def _integers(array: Array, dim: int, shape: tuple[int, ...]) -> list[Array]:
     return [array]
 
 
+def _beside(index: Tensor, x: Tensor) -> Array:
+    """An index as an array on the device of what it indexes; one on the CPU may index anything."""
+    if type(index._data) is type(x._data):
+        return index._data
+    return MODULES[type(x._data)].from_host(MODULES[type(index._data)].to_host(index._data), x.device)
+
+
+def _as_tuple(key: Any) -> tuple[Any, ...]:
+    """The items of a subscript. A list that holds more than numbers is read as a tuple, as in early NumPy."""
+    if isinstance(key, tuple):
+        return key
+    several = (Tensor, Sequence, slice, type(None), type(Ellipsis))
+    if isinstance(key, list) and any(isinstance(i, several) for i in key):
+        return tuple(key)
+    return (key,)
+
+
 def _dims_used(item: Any) -> int:
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
@@ -253,7 +270,7 @@ def _whole(step: slice, size: int) -> tuple[int, int, int]:
 
 def _items(key: Any, ndim: int) -> list[Any]:
     """The items of a subscript, with one Ellipsis spelled out as whole slices."""
-    items = [_as_index(i) for i in (key if isinstance(key, tuple) else (key,))]
+    items = [_as_index(i) for i in _as_tuple(key)]
     used = sum(map(_dims_used, items))
     if used > ndim:
         if not ndim and not any(isinstance(i, Tensor) for i in items):
@@ -326,7 +343,7 @@ def getitem(input: Tensor, key: Any) -> Tensor:
                 places[dim] = module.asarray([0] if bool(item) else [], dtype=np.int64)
                 dim += 1
             else:
-                for array in _integers(item._data, dim, x._data.shape):
+                for array in _integers(_beside(item, x), dim, x._data.shape):
                     places[dim] = array
                     dim += 1
         else:
@@ -339,13 +356,13 @@ def getitem(input: Tensor, key: Any) -> Tensor:
 # Writing a subscript
 
 
-def _where(key: Any, ndim: int) -> Any:
+def _where(key: Any, like: Tensor) -> Any:
     """A subscript in the form that arrays take: basic items as they are, tensors as arrays."""
     where = []
-    for item in key if isinstance(key, tuple) else (key,):
+    for item in _as_tuple(key):
         item = _as_index(item)
         if isinstance(item, Tensor):
-            item = int(item) if _is_basic(item) else item._data
+            item = int(item) if _is_basic(item) else _beside(item, like)
         elif item is not Ellipsis and not isinstance(item, bool) and not _is_basic(item):
             raise _basic_error(item)
         where.append(item)
@@ -360,7 +377,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
             "a view of a leaf Variable that requires grad is being used in an in-place operation."
         )
     check_writable(input, recording)
-    where = _where(key, input._data.ndim)
+    where = _where(key, input)
     picks = any(isinstance(i, bool) or type(i) in MODULES for i in where)
     target = getitem(input.detach(), key)
     if isinstance(value, Tensor):
@@ -376,8 +393,14 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
         source = value if isinstance(value, Tensor) else wrap(_scalar_array(input, value))
         if source.dtype is not input.dtype:
             source = source.to(input.dtype)
-        record = _assign_picked if picks else _assign_view
-        result = record(old, source, where=where)
+        if source._data.ndim > target._data.ndim:
+            source = source.reshape(values.shape)
+        if picks:
+            result = _assign_picked(old, source, where=where)
+        elif target.shape == input.shape:  # all of it: then there is nothing left of the old values
+            result = OPS["copy"](old, source)
+        else:
+            result = _assign_view(old, source, where=where)
         input._data[where] = values
         input._counter[0] += 1
         adopt(input, result)

@@ -14,7 +14,7 @@ from refgrad import dtypes
 from refgrad.dtypes import SCALAR_TYPE, dtype
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.half import in_single
-from refgrad.ops.limits import without
+from refgrad.ops.limits import C_NAMES, without
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import total
 from refgrad.tensor import Tensor, check_dim
@@ -23,20 +23,6 @@ __all__ = ["bmm", "cross", "dot", "mm", "mv", "trace", "vdot"]
 
 # Checks, in torch's words
 
-_C_NAMES = {
-    "bool": "bool",
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short int",
-    "int32": "int",
-    "int64": "long int",
-    "float16": "c10::Half",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
-
 
 def _kinds(*tensors: Tensor) -> list[str]:
     return [SCALAR_TYPE[t.dtype.name] for t in tensors]
@@ -44,7 +30,7 @@ def _kinds(*tensors: Tensor) -> list[str]:
 
 def c_names(*tensors: Tensor) -> list[str]:
     """The dtypes as C++ spells them."""
-    return [_C_NAMES[t.dtype.name] for t in tensors]
+    return [C_NAMES[t.dtype.name] for t in tensors]
 
 
 def same_dtype(text: str, *tensors: Tensor, names: Callable[..., list[str]] = _kinds) -> None:

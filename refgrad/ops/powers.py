@@ -58,6 +58,8 @@ def _power_rounded(xp: Any, x: Any, exponent: Any) -> Any:
 
 
 def _check_exponent(input: Tensor, exponent: Any) -> None:
+    if input.dtype.category >= dtypes.FLOATING:
+        return
     result = common_dtype(input, exponent)
     if result.category < dtypes.FLOATING:
         if exponent < 0:

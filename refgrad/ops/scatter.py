@@ -6,6 +6,7 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, Array
+from refgrad.layout import copy_order
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
@@ -92,10 +93,10 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with indices that broadcast against `input`; over the flattened input without `dim`."""
-    from refgrad.ops.shape import broadcast_to, reshape
+    from refgrad.ops.shape import broadcast_to, view
 
     if dim is None:
-        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
+        return gather(view(input, (-1,)), 0, view(indices, (-1,)))
     dim = check_dim(dim, input._data.ndim)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(
@@ -119,20 +120,12 @@ def _scatter_add(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
     return xp.reshape(target, out.shape)
 
 
-def _only_read(F: Any, g: Any, shape: Any, index: Any, dim: int) -> Any:
-    """The gradient of a source: where it was read; elements beyond the index were not."""
-    read = F.gather(g, index, dim=dim)
-    return read if read.shape == shape else F.assign(
-        F.new_zeros(g, shape=shape), read, where=tuple(slice(n) for n in read.shape)
-    )
-
-
 _scatter_add_op = Op(
     "scatter_add",
     _scatter_add,
     {
         "self": lambda F, g: g,
-        "src": lambda F, g, src_shape, index, dim: _only_read(F, g, src_shape, index, dim),
+        "src": lambda F, g, index, dim: F.gather(g, index, dim=dim),  # refused where `src` is larger, as in torch
     },
     inputs=("self", "index", "src"),
 )
@@ -172,7 +165,7 @@ _scatter_op = Op(
     _scatter,
     {
         "self": lambda F, g, index, dim: F.scatter_value(g, index, dim=dim, value=0),
-        "src": lambda F, g, src_shape, index, dim: _only_read(F, g, src_shape, index, dim),
+        "src": lambda F, g, index, dim: F.gather(g, index, dim=dim),  # refused where `src` is larger, as in torch
     },
     inputs=("self", "index", "src"),
 )
@@ -294,7 +287,7 @@ _index_copy_op = Op(
     "index_copy",
     _index_copy,
     {
-        "self": lambda F, g, index, dim: F.index_fill(g, index, F.new_zeros(g, shape=()), dim=dim),
+        "self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim),
         "source": lambda F, g, source_shape, index, dim: F.reshape(
             F.index_select(g, index, dim=dim), shape=source_shape
         ),
@@ -310,24 +303,38 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return _index_copy_op(input, index, source, dim=dim)
 
 
-_index_fill_op = Op(
+def _index_fill(xp: Any, x: Any, index: Any, value: Any, dim: int) -> Any:
+    out = xp.array(x, order=copy_order(x), copy=True)
+    target, places = _vector(xp, out, index, dim, IndexError, _OUT_OF_BOUNDS)
+    target[_along(dim, places)] = value
+    return xp.reshape(target, ()) if not out.ndim else target
+
+
+_index_fill_tensor = Op(
     "index_fill",
-    _index_copy,
+    _index_fill,
     {
-        "self": lambda F, g, index, dim: F.index_fill(g, index, F.new_zeros(g, shape=()), dim=dim),
-        "source": lambda F, g, index, dim: F.sum_to(F.index_select(g, index, dim=dim), shape=()),
+        "self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim),
+        "value": lambda F, g, index, dim: F.sum_to(F.index_select(g, index, dim=dim), shape=()),
     },
-    inputs=("self", "index", "source"),
+    inputs=("self", "index", "value"),
+    node="IndexFillBackward1",
+)
+_index_fill_number = Op(
+    "index_fill_number",
+    lambda xp, x, index, value, dim: _index_fill(xp, x, index, value, dim),
+    {"self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim)},
+    inputs=("self", "index"),
+    node="IndexFillBackward0",
 )
 
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy of `input` with one value written at the places of `index`."""
     dim = check_dim(dim, input._data.ndim)
-    if not isinstance(value, Tensor):
-        module = MODULES[type(input._data)]
-        value = wrap(module.from_host(module.to_host(input._data)[()].dtype.type(value), input.device))
-    return _index_fill_op(input, index, value, dim=dim)
+    if isinstance(value, Tensor):
+        return _index_fill_tensor(input, index, value, dim=dim)
+    return _index_fill_number(input, index, value=value, dim=dim)
 
 
 # By flat position and by mask
@@ -385,10 +392,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     data = input._data
     found = module.nonzero(module.reshape(data, (1,)) if not data.ndim else data)
     if as_tuple:
-        return tuple(wrap(i) for i in found)
+        return tuple([wrap(module.ascontiguousarray(i)) for i in found])
     if not data.ndim:
         return wrap(module.zeros((len(found[0]), 0), "int64"))
-    return wrap(module.stack(found, axis=1) if found else module.zeros((0, 0), "int64"))
+    return wrap(module.stack(found, axis=0).T)
 
 
 def argwhere(input: Tensor) -> Tensor:

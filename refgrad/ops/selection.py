@@ -103,10 +103,16 @@ fmin = binary(
 def _clamp_kernel(xp: Any, x: Any, min: Any, max: Any) -> Any:
     """NaN comes through, from every operand; -0 and 0 are left as they are."""
     if min is not None:
-        x = xp.where((x < min) | (min != min), min, x)
+        x = xp.where(_beyond(x < min, min), min, x)
     if max is not None:
-        x = xp.where((x > max) | (max != max), max, x)
+        x = xp.where(_beyond(x > max, max), max, x)
     return x
+
+
+def _beyond(outside: Any, bound: Any) -> Any:
+    """Where the bound is taken: also where it is NaN."""
+    unordered = bound != bound
+    return outside if unordered is False else outside | unordered
 
 
 def _inside(x: Any, min: Any, max: Any) -> Any:
@@ -133,6 +139,8 @@ _refuse_bool_tensors = without(dtypes.BOOL, kernel="clamp_cpu")
 
 
 def _check_numbers(input: Tensor, min: Any, max: Any) -> None:
+    if input.dtype.is_floating_point and not isinstance(min, complex) and not isinstance(max, complex):
+        return
     _refuse_complex(input, min, max)
     _refuse_bool_numbers(input, min, max)
     for bound in (min, max):

@@ -11,6 +11,7 @@ otherwise the function runs on the strict stand-in for CuPy as well.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -50,11 +51,13 @@ def assert_same(
     second: bool = True,
     cuda: bool = True,
     state: bool = True,
+    precision: str | None = None,
 ) -> None:
     """Fail unless the function does the same under both modules.
 
     Arrays and numbers become tensors that require grad where their dtype allows it. `second` also compares
     second gradients; `cuda` also runs on the stand-in for CuPy; `state` also compares the names in the graph.
+    `precision` names a dtype: nothing is measured in finer units than its own.
     """
     given = [x if isinstance(x, Input) else Input(np.asarray(x)) for x in inputs]
     expected = _outcome(function, torch, given, "cpu", second)
@@ -64,7 +67,7 @@ def assert_same(
     for place in places:
         with cuda_served_by(CudaModule(strictcupy, cupyx_scipy_special)):
             found = _outcome(function, refgrad, given, place, second)
-        _agree(found, expected, ulps, state, f"on {place}")
+        _agree(found, expected, ulps, state, f"on {place}", precision)
 
 
 def _outcome(function: Any, module: Any, given: list[Input], place: str, second: bool) -> dict[str, Any]:
@@ -172,7 +175,9 @@ def _graph(y: Any) -> Any:
     return below(y.grad_fn)
 
 
-def _agree(found: dict[str, Any], expected: dict[str, Any], ulps: float, state: bool, where: str) -> None:
+def _agree(
+    found: dict[str, Any], expected: dict[str, Any], ulps: float, state: bool, where: str, precision: str | None
+) -> None:
     scale = 0.0
     for what, true in expected.items():
         if not state and what.startswith("graph"):
@@ -180,13 +185,15 @@ def _agree(found: dict[str, Any], expected: dict[str, Any], ulps: float, state: 
         assert what in found, f"{where}: no {what}: {found.get('error')}"
         mine = found[what]
         if isinstance(true, dict) and isinstance(mine, dict):
-            scale = _close(mine, true, ulps, scale, f"{where}: {what}")
+            scale = _close(mine, true, ulps, scale, f"{where}: {what}", precision)
         else:
             assert mine == true, f"{where}: {what} is {mine}, expected {true}"
     assert "error" not in found or "error" in expected, f"{where}: {found['error']}"
 
 
-def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float, what: str) -> float:
+def _close(
+    mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float, what: str, precision: str | None
+) -> float:
     """Fail unless two arrays agree; returns the largest number so far."""
     a, b = mine["values"], true["values"]
     assert (mine["dtype"], a.shape) == (true["dtype"], b.shape), (
@@ -209,6 +216,13 @@ def _close(mine: dict[str, Any], true: dict[str, Any], ulps: float, scale: float
     wide = np.complex128 if a.dtype.kind == "c" else np.float64
     apart = np.abs(a.astype(wide) - b.astype(wide)).max()
     scale = max(scale, float(np.abs(b).max()))
-    unit = float(np.spacing(np.abs(b).max().dtype.type(scale)))
+    unit = max(_spacing(kind, scale) for kind in {a.dtype, np.dtype(precision or a.dtype)})
     assert apart <= ulps * unit, f"{what}: {apart / unit:.3g} ulps apart, at most {ulps} allowed: {a}, expected {b}"
     return scale
+
+
+def _spacing(kind: np.dtype[Any], scale: float) -> float:
+    """The distance of neighbouring numbers of a dtype at `scale`, which may lie beyond its largest."""
+    limits = np.finfo(kind)
+    smallest = float(limits.smallest_subnormal)
+    return max(smallest, float(limits.eps) * 2.0 ** math.floor(math.log2(scale))) if scale else smallest

@@ -27,8 +27,8 @@ BINARY: dict[str, Callable[..., Any]] = {
     "logaddexp2": lambda t, x, y: t.logaddexp2(x, y),
     "xlogy": lambda t, x, y: t.xlogy(x, y),
 }
-TRIGAMMA = 2.0**23
-"""torch's series for the derivative of digamma ends early: it is right to 1e-9, this many ulps in float64."""
+# torch's series for the derivative of digamma ends early: it is right to 1e-9.
+TRIGAMMA = "float32"
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -70,17 +70,17 @@ def test_logit(eps: float | None) -> None:
 
 def test_gamma_functions() -> None:
     for name in ("lgamma", "digamma"):
-        check_unary(_named(name), ulps=TRIGAMMA, special=False)
+        check_unary(_named(name), precision=TRIGAMMA, special=False)
         assert_same(_named(name), INSIDE + 1j)
     for points in ((0.0, -0.0), (1.0, 2.0, 3.0), (-0.5, -1.5), (20.0, 100.0)):
-        assert_same(_named("lgamma"), np.array(points), ulps=TRIGAMMA)
-        assert_same(_named("digamma"), np.array(points), ulps=TRIGAMMA, second=False)
+        assert_same(_named("lgamma"), np.array(points), precision=TRIGAMMA)
+        assert_same(_named("digamma"), np.array(points), precision=TRIGAMMA, second=False)
     assert_same(_named("lgamma"), np.array([-1.0, -INF, INF, NAN]), second=False)
 
 
 def test_polygamma() -> None:
     for n in (0, 1, 2, 3):
-        assert_same(lambda t, x, n=n: t.polygamma(n, x), INSIDE * 4, ulps=TRIGAMMA)
+        assert_same(lambda t, x, n=n: t.polygamma(n, x), INSIDE * 4, precision=TRIGAMMA)
         assert_same(lambda t, x, n=n: x.polygamma(n), INSIDE.astype("float32"))
         assert_same(lambda t, x, n=n: t.polygamma(n, x), np.array([-1.0, 0.0]), second=False)
     x = np.array([0.3, 2.5, 7.0, -0.3, -2.5])
