@@ -37,10 +37,14 @@ def outcome(function: Callable[[Any], Any], module: Any) -> Any:
     """What a function returns or raises under one module, with the warnings it gives."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        torch.set_warn_always(True)  # some warnings come once a process, whoever caused the first
+        refgrad.autograd._warned.clear()
         try:
             result = seen(function(module))
         except Exception as error:
             result = (_class_name(error), str(error).partition("\n")[0][:60])
+        finally:
+            torch.set_warn_always(False)
     return result, [(w.category.__name__, str(w.message)[:60]) for w in caught]
 
 
