@@ -35,6 +35,7 @@ from refgrad.tensor import Tensor, result_type
 Formula = Callable[..., Any]
 OPS: dict[str, Op] = {}
 _new = object.__new__
+_PLAIN = (dtypes.float64.numpy, dtypes.float32.numpy)
 
 
 # How a formula's parameter is found among (inputs, params, outputs) of a call. Tensors are
@@ -308,6 +309,8 @@ class Op:
         self.view = view
         self.sequence = sequence
         self.differentiable = differentiable
+        self.joint = callable(vjp)
+        self.one_to_one = not (sequence or several) and not number_in_single
         self.saves_params = saves_params
         camel = "".join(part.capitalize() for part in name.split("_"))
         self.node = node or f"{camel}Backward0"
@@ -373,6 +376,10 @@ class Op:
 
     def __call__(self, *inputs: Any, **params: Any) -> Any:
         """Compute, and record when an input requires grad and the mode is on."""
+        if self.one_to_one and len(inputs) == 1 and type(inputs[0]) is Tensor and len(MODULES) == 1:
+            data = inputs[0]._data
+            if self.promote is None or (data.dtype in _PLAIN and self._plain_scalars(params)):
+                return self._call_one(inputs[0], data, params)
         if self.sequence:
             inputs = tuple(inputs[0])
         if len(MODULES) > 1:
@@ -395,6 +402,23 @@ class Op:
                 t._rg = t._inherits = True
         return tuple(outputs) if self.several else outputs[0]
 
+    def _plain_scalars(self, params: Mapping[str, Any]) -> bool:
+        """Whether the parameters that take part in promotion leave a floating point dtype as it is."""
+        return not self.scalars or all(type(params[name]) in (int, float) for name in self.scalars)
+
+    def _call_one(self, input: Tensor, data: Array, params: Mapping[str, Any]) -> Tensor:
+        """A call of one plain tensor with one result: what `__call__` does, without its generality."""
+        if self.check is not None and self.promote is None:
+            self.check(input, **params)
+        out = _output(state.run(self.kernels[type(data)], data, **params), input if self.view else None)
+        if input._rg:
+            if not state.grad_enabled or self.vjp is None:
+                if self.view:
+                    out._rg = out._inherits = True
+            elif self.wanting and out._data.dtype.kind in "fc":
+                self.record(1, (input,), params, [out], None)
+        return out
+
     def record(
         self, mask: int, inputs: Any, params: Any, outputs: list[Tensor], promoted: dtype | None
     ) -> None:
@@ -402,19 +426,22 @@ class Op:
         marked = [
             (k, t)
             for k, t in enumerate(outputs)
-            if (self.differentiable is None or k in self.differentiable) and t._data.dtype.kind in "fc"
+            if t._data.dtype.kind in "fc" and (self.differentiable is None or k in self.differentiable)
         ]
         if not marked:
             return
-        plan = self.plans[0 if callable(self.vjp) else mask]
+        joint = self.joint
+        plan = self.plans[0 if joint else mask]
         node = _new(self.node_class(inputs, params))
-        sources = inputs if callable(self.vjp) else [inputs[k] for k in self.connected]
+        sources = inputs if joint or len(inputs) == len(self.connected) else [inputs[k] for k in self.connected]
         node.next_functions = tuple(
             [t._edge or t._gradient_edge() if isinstance(t, Tensor) else NO_EDGE for t in sources]
         )
         node.plan = plan
-        node.saved = tuple([source(inputs, params, outputs) for source in plan.sources])
-        node.versions = tuple([_version(value) for value in node.saved])
+        node.saved = node.versions = ()
+        if plan.sources:
+            node.saved = tuple([source(inputs, params, outputs) for source in plan.sources])
+            node.versions = tuple([_version(value) for value in node.saved])
         node.compute = promoted
         node.hooks = None
         node.sequence = next_sequence()
