@@ -8,15 +8,16 @@ import sys
 SIZES = (125_000, 250_000, 500_000, 1_000_000)
 
 CHILD = """
-import gc, resource, sys, time
+import gc, sys, time, tracemalloc
 import refgrad as torch
-n = int(sys.argv[1])
+n, traced = int(sys.argv[1]), sys.argv[2] == "traced"
 x = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
 c = torch.full((2, 3), 1.0, dtype=torch.float64)
 y = (x * c).sum(); y.backward()
 x.grad = None
 gc.disable()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if traced:
+    tracemalloc.start()
 start = time.perf_counter()
 y = x
 for _ in range(n):
@@ -27,19 +28,22 @@ end = time.perf_counter()
 del y
 freed = time.perf_counter()
 assert x.grad.tolist() == c.tolist()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(middle - start, end - middle, freed - end, (peak - before) * 1024)
+print(middle - start, end - middle, freed - end, tracemalloc.get_traced_memory()[1])
 """
+
+
+def chain(n: int, how: str) -> tuple[float, ...]:
+    """Seconds forward, backward and to free the graph, and the peak of allocated bytes if traced."""
+    run = subprocess.run([sys.executable, "-c", CHILD, str(n), how], capture_output=True, text=True, check=True)
+    return tuple(map(float, run.stdout.split()))
 
 
 def main() -> None:
     print("Chain of n multiplications on 2x3 float64, each size in a process of its own:")
     print(f"  {'n':>9} {'forward':>10} {'backward':>10} {'freeing':>10} {'peak':>12}   (per node)")
     for n in SIZES:
-        run = subprocess.run(
-            [sys.executable, "-c", CHILD, str(n)], capture_output=True, text=True, check=True
-        )
-        forward, backward, freeing, peak = map(float, run.stdout.split())
+        forward, backward, freeing, _ = chain(n, "timed")
+        *_, peak = chain(n, "traced")  # in a run of its own, since tracing takes time
         print(
             f"  {n:>9,} {forward / n * 1e6:>7.2f} us {backward / n * 1e6:>7.2f} us "
             f"{freeing / n * 1e6:>7.2f} us {peak / n:>6.0f} bytes"
