@@ -15,7 +15,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES, as_device, device, module_for
 from refgrad.dtypes import dtype, from_numpy_dtype
 from refgrad.generator import Generator, default_generator
-from refgrad.layout import copy_order
+from refgrad.layout import copy_order, is_dense
 from refgrad.tensor import Tensor, wrap
 
 __all__ = [
@@ -468,7 +468,15 @@ def _sampler(name: str, kernel: str) -> tuple[Callable[..., Tensor], Callable[..
         input: Tensor, *, dtype: dtype | None = None, device: Device = None, requires_grad: bool = False
     ) -> Tensor:
         where = input.device if device is None else device
-        return create(tuple(input.shape), dtype=dtype or input.dtype, device=where, requires_grad=requires_grad)
+        kind, data, normal = dtype or input.dtype, input._data, name == "randn"
+        if data.flags.c_contiguous or not is_dense(data):
+            return create(tuple(data.shape), dtype=kind, device=where, requires_grad=requires_grad)
+        order = sorted(range(data.ndim), key=lambda k: -data.strides[k])  # torch fills memory in its own order
+        shape = tuple([data.shape[k] for k in order])
+        made = default_generator.randn(shape, kind.numpy, contiguous=False) if normal else (
+            default_generator.rand(shape, kind.numpy)
+        )
+        return _made(made.transpose([order.index(k) for k in range(data.ndim)]), where, requires_grad)
 
     create.__name__ = create.__qualname__ = name
     create_like.__name__ = create_like.__qualname__ = f"{name}_like"

@@ -109,6 +109,9 @@ STREAM: tuple[Callable[[Any], Any], ...] = (
     lambda t: t.rand_like(t.ones(2, 3, dtype=t.float64)),
     lambda t: t.randint_like(t.ones(2), 3),
     lambda t: t.randn_like(t.ones(3)),
+    lambda t: t.rand_like(t.ones(3, 5).t()),
+    lambda t: t.randn_like(t.ones(2, 3, 4, dtype=t.float64).permute(2, 0, 1)),
+    lambda t: t.rand_like(t.ones(3).expand(2, 3)),
 )
 
 
