@@ -12,6 +12,7 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.devices import Kernel
+from refgrad.layout import laid_out_as
 
 
 def in_single(kernel: Kernel) -> Kernel:
@@ -22,7 +23,7 @@ def in_single(kernel: Kernel) -> Kernel:
         if first.itemsize != 2 or first.dtype.kind != "f":
             return kernel(xp, first, *others, **params)
         wide = [a.astype(xp.float32) if getattr(a, "itemsize", 0) == 2 else a for a in others]
-        return kernel(xp, first.astype(xp.float32), *wide, **params).astype(first.dtype)
+        return kernel(xp, laid_out_as(xp, first, first, xp.float32), *wide, **params).astype(first.dtype)
 
     return call
 

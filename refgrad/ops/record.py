@@ -81,7 +81,7 @@ class Plan:
     number of the edge, the formula, and how to pick its arguments from the saved values.
     """
 
-    __slots__ = ("formulas", "inputs", "joint", "names", "only_inputs", "results", "sources")
+    __slots__ = ("formulas", "freed", "inputs", "joint", "names", "only_inputs", "results", "sources")
 
     def __init__(self, op: Op, mask: int) -> None:
         chosen: list[tuple[int, Formula]]
@@ -99,6 +99,9 @@ class Plan:
         self.results = tuple(k for k, name in enumerate(self.names) if name in ("result", "results"))
         self.inputs = tuple(op.inputs.index(name) for name in self.names if name in op.inputs)
         self.only_inputs = len(self.inputs) == len(self.names)
+        # A number among the inputs counts as a saved tensor, as torch makes one of it.
+        kept = [name for name in self.names if name.startswith("result") or name == "tensors"]
+        self.freed = bool(self.inputs or kept) or op.saves_params
         self.formulas = tuple((k, f, self._picker(names)) for (k, f), names in zip(chosen, wanted, strict=True))
 
     def _picker(self, names: tuple[str, ...]) -> Callable[[list[Any]], Any] | None:
@@ -210,12 +213,8 @@ class OpNode(Node):
         return values
 
     def release(self) -> None:
-        if self.op.saves_params:
+        if self.plan.freed:
             self.saved = None
-        for version in self.versions:
-            if version is not None:
-                self.saved = None
-                return
 
 
 class _Kernels(dict[type, Kernel]):

@@ -382,6 +382,55 @@ def second_backward_without_saved_values(torch):
     return x.grad
 
 
+FUNCTIONS = {
+    "product with a number": lambda t, x: x * 3,
+    "quotient by a number": lambda t, x: x / 2,
+    "number over": lambda t, x: 2 / x,
+    "number minus": lambda t, x: 2 - x,
+    "sum": lambda t, x: x + 1,
+    "difference": lambda t, x: x - x,
+    "negative": lambda t, x: -x,
+    "power": lambda t, x: x**2,
+    "clamp": lambda t, x: x.clamp(0, 1),
+    "lerp": lambda t, x: t.lerp(x, x.detach(), 0.5),
+    "masked_fill": lambda t, x: x.masked_fill(x > 0, 1.0),
+    "where": lambda t, x: t.where(x > 0, x, 2.0),
+    "reshape": lambda t, x: x.reshape(2, 1),
+    "index": lambda t, x: x[[0, 1]],
+    "element": lambda t, x: x[0],
+    "exp": lambda t, x: x.exp(),
+    "mean": lambda t, x: x.mean(),
+    "product of all": lambda t, x: x.prod(),
+    "cat": lambda t, x: t.cat([x, x]),
+    "matmul": lambda t, x: x @ x,
+    "cumsum": lambda t, x: x.cumsum(0),
+    "max": lambda t, x: x.max(0).values,
+    "sort": lambda t, x: x.sort().values,
+    "softmax": lambda t, x: t.softmax(x, 0),
+    "norm": lambda t, x: x.norm(),
+    "var": lambda t, x: x.var(),
+    "to": lambda t, x: x.float(),
+    "flip": lambda t, x: x.flip(0),
+    "expand": lambda t, x: x.expand(3, 2),
+}
+
+
+def backward_twice(function):
+    def run(torch):
+        x = leaf(torch, 0.5, 1.5)
+        y = function(torch, x)
+        y.backward(torch.ones_like(y))
+        y.backward(torch.ones_like(y))
+        return x.grad
+
+    return run
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_a_second_backward_finds_freed(name: str) -> None:
+    assert_both(backward_twice(FUNCTIONS[name]))
+
+
 @case
 def second_backward_with_retain_graph(torch):
     x = leaf(torch, 3)
