@@ -48,7 +48,21 @@ class Loss(NamedTuple):
     gradient: Callable[[np.ndarray], Size] | None
 
 
+def _over_spread(x: np.ndarray) -> Size:
+    """The size of numbers over how far they are from their mean, along whichever dimension it is least.
+
+    What `std` hands back is a difference from the mean over the spread: nothing is left of it where all
+    numbers are the same but for rounding.
+    """
+    if not x.size:
+        return 0.0
+    spreads = [x.std()] + [x.std(axis=k).min() for k in range(x.ndim)]
+    with np.errstate(all="ignore"):
+        return np.nan_to_num(np.abs(x).max() / np.array(min(spreads), np.float64), nan=0.0, posinf=1e300)
+
+
 LOSSY: Mapping[str, Loss] = {
+    "std": Loss(lambda x: np.abs(x).max(initial=0.0), _over_spread),
     "gelu": Loss(np.abs, lambda x: 1.0 + x * x),  # x * (1 + erf(...)) or x * (1 + tanh(x + x**3 / ...))
     "silu": Loss(lambda x: 0.0, lambda x: 1.0 + np.abs(x)),
     "softmax": Loss(lambda x: 0.0, lambda x: 1.0),

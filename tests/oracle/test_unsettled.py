@@ -9,7 +9,7 @@ import torch
 from oracle import engines
 from oracle.bounds import excuse
 from oracle.execute import run
-from oracle.program import Backward, Call, Leaf, Literal, Program
+from oracle.program import Backward, Call, Leaf, Literal, Program, check
 
 
 def literal(*values: float) -> Literal:
@@ -93,3 +93,30 @@ def test_a_product_that_overflows_inside_may_be_infinite_or_nan() -> None:
     steady = run(finite, engine)
     off = steady.seen[-1]._replace(value=steady.seen[-1].value + float("inf"))
     assert excuse(finite, engine, steady._replace(seen=[*steady.seen[:-1], off]), steady) is not None
+
+
+def test_the_gradient_of_std_of_equal_numbers_is_whatever_rounding_leaves() -> None:
+    """Where the mean rounds, all differences from it have one sign, and their sum over copies does not vanish."""
+    leaf = Leaf(literal(1.0, 3.0), True, "contiguous")
+    index = Leaf(Literal("int64", (12,), (0,) * 12), False, "contiguous")
+    calls = (
+        Call("exp2", (0,), {}, 1),
+        Call("sqrt", (2,), {}, 1),
+        Call("index_select", (3, 1), {"dim": 0}, 1),
+        Call("std", (4,), {"dim": 0, "correction": 1, "keepdim": False}, 1),
+        Backward((5,), (None,), None, False, None),
+    )
+    program = Program((leaf, index), calls)
+    check(program)
+    engine = engines.get("torch")
+    true = run(program, engine)
+    gradient = true.grads[0]
+    assert gradient is not None
+
+    def claim(first: float, second: float) -> object:
+        mine = list(true.seen)
+        mine[-2] = gradient._replace(value=np.array([first, second]))
+        return excuse(program, engine, true._replace(seen=mine, grads=[mine[-2], *true.grads[1:]]), true)
+
+    assert claim(0.27, 0.0) is None
+    assert claim(0.27, 0.5) is not None
