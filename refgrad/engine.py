@@ -8,6 +8,7 @@ arrived; among the ready ones the latest created runs first, and leaves come bef
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any
@@ -102,9 +103,13 @@ class _Task:
                 first = _first(gradient)
                 names = names_for(first)
                 MODULES.get(type(first), NUMPY).use_device_of(first)
+            capturing = captures and node in captures
+            if capturing and wanted is not None and node in wanted:
+                self._capture(node, gradient)  # a node that runs is captured before its hooks, as in torch
+                capturing = False
             if node.hooks is not None or (type(node) is AccumulateGrad and node.variable._hooks):
                 gradient = self._hooked(node, gradient)
-            if captures and node in captures:
+            if capturing:
                 self._capture(node, gradient)
             if type(node) is AccumulateGrad:
                 if (wanted is None or node in captures and self.accumulate) and gradient is not None:
@@ -305,6 +310,9 @@ def _checked(answer: Any, given: Tensor, hook: Callable[..., Any]) -> Tensor:
     return answer
 
 
+_accumulating = threading.RLock()
+
+
 def accumulate_grad(variable: Tensor, gradient: Any, raw: bool) -> None:
     """Add a gradient into `variable.grad`, as torch's AccumulateGrad does.
 
@@ -314,6 +322,11 @@ def accumulate_grad(variable: Tensor, gradient: Any, raw: bool) -> None:
     """
     if not variable._rg:
         return  # frozen since the forward pass
+    with _accumulating:  # threads may meet at a shared leaf, and NumPy lets them run while it adds
+        _accumulate(variable, gradient, raw)
+
+
+def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
     before = variable._grad
     if raw:
         if before is None:

@@ -182,6 +182,8 @@ def as_operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
     """`function` as an operator's method: an operand of another type is left to that type."""
 
     def call(input: Any, other: Any) -> Any:
+        if isinstance(other, np.generic):
+            other = other.item()  # a NumPy scalar is a number: it does not widen a dtype
         return function(input, other) if isinstance(other, OPERANDS) else NotImplemented
 
     call.__name__ = call.__qualname__ = getattr(function, "__name__", "operator")

@@ -788,6 +788,23 @@ def hook_sees_the_whole_gradient_and_may_replace_it(torch):
 
 
 @case
+def gradients_are_captured_before_the_hooks_of_nodes_that_run(torch):
+    x = leaf(torch, 1, 2)
+    y = x * 3
+    y.register_hook(lambda g: g * 2)
+    both = torch.autograd.grad(y.sum(), [y, x], retain_graph=True)
+    return both, torch.autograd.grad(y.sum(), [y])
+
+
+@case
+def numpy_scalars_are_numbers(torch):
+    import numpy as np
+
+    x = torch.ones(2)
+    return [np.float64(2) - x, x - np.float64(2), np.float64(2) * x, x / np.float64(2), x ** np.float64(2.5)]
+
+
+@case
 def hooks_can_be_removed(torch):
     x = leaf(torch, 3)
     handle = x.register_hook(lambda g: g * 10)
@@ -1022,6 +1039,18 @@ def test_threads_accumulate_into_a_shared_leaf() -> None:
     for t in threads:
         t.join()
     assert x.grad.tolist() == [400.0] * 3
+
+
+def test_threads_meet_at_a_large_leaf() -> None:
+    """NumPy lets other threads run while it adds large arrays."""
+    for _ in range(3):
+        x = refgrad.ones(300_000, dtype=refgrad.float64, requires_grad=True)
+        threads = [threading.Thread(target=lambda x=x: (x * 2).sum().backward()) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert x.grad.tolist() == [8.0] * 300_000
 
 
 def test_numpy_warnings_are_off_inside_and_untouched_outside() -> None:
