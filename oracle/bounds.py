@@ -136,7 +136,9 @@ class _Base:
             disturbed = Disturbed(self.engine, (*seed, i), amplitude)
             with np.errstate(all="ignore"):
                 trace = run(self.program, cast(Engine, disturbed))
-            values = self.row(trace)  # a run that ended earlier than in peace leaves the rest without a bound
+            values = self.row(trace)
+            if (trace.fault and trace.fault[:2]) != (self.fault and self.fault[:2]):
+                values = np.where(np.isnan(values), self.values, values)  # what it did not reach gets no leave from it
             np.maximum(most, self.astray(values), out=most)
             np.maximum(self.largest, np.abs(values), out=self.largest, where=np.isfinite(values))
             yield most

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from refgrad.devices import MODULES, NUMPY, Array, current_device_kept
+from refgrad.dtypes import FROM_NUMPY
 from refgrad.graph import AccumulateGrad, Edge, Node
-from refgrad.layout import copy_order
+from refgrad.layout import STRETCHED, copy_order, is_stretched
 from refgrad.modes import state
 from refgrad.ops.names import TENSORS, names_for
 from refgrad.tensor import Tensor, wrap
@@ -233,8 +234,6 @@ class _Task:
                 g = names.real(g)
             if self.raw:
                 return g.astype(dtype)
-            from refgrad.dtypes import FROM_NUMPY
-
             return names.cast(g, FROM_NUMPY[dtype])
         return g
 
@@ -336,6 +335,8 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
             variable._grad = wrap(made)
         else:
             data = before._data
+            if is_stretched(data):
+                raise RuntimeError(STRETCHED)
             state.run(np.add if type(data) is np.ndarray else _add_into, data, gradient, data)
             before._counter[0] += 1
         return

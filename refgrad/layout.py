@@ -22,6 +22,17 @@ def is_dense(array: Any) -> bool:
     return True
 
 
+STRETCHED = (
+    "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+    "Please clone() the tensor before performing the operation."
+)
+
+
+def is_stretched(array: Any) -> bool:
+    """Whether elements share a place, as those of an expanded tensor do: then it cannot be written to."""
+    return bool(array.size) and any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
+
+
 def copy_order(array: Any) -> Any:
     """The memory order in which torch copies `array`: its own if dense, else row-major."""
     return "K" if is_dense(array) else "C"

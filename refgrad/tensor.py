@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from refgrad import dtypes
-from refgrad.devices import CPU, MODULES, Array, as_device, device
+from refgrad.devices import CPU, MODULES, Array, as_device, device, module_for
 from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, Node
 from refgrad.modes import state
@@ -132,8 +132,6 @@ class Tensor:
             data = np.array(args[0] if args else [], dtype=dtypes.get_default_dtype().numpy)
         t = _new(cls)
         where = as_device(device)
-        from refgrad.devices import module_for
-
         t._data = module_for(where).from_host(data, where)
         t._counter = [0]
         return t
@@ -505,9 +503,11 @@ class Tensor:
         """Cut this tensor itself off its history."""
         if self._base is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._edge is not None and self._edge[0] is not None and self._edge[0].hooks is not None:
+            hooks = self._edge[0].hooks.tensor_hooks.pop(self._edge[1], None)
+            self._hooks = cast("_HookDict | None", hooks)
         self._edge = None
         self._rg = False
-        self._retains = False
         return self
 
     @property

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from refgrad import dtypes, engine
+from refgrad.devices import MODULES
 from refgrad.graph import Edge
 from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from refgrad.ops.conversion import cast, zeros_like
 from refgrad.tensor import Tensor, wrap
 
 __all__ = ["backward", "enable_grad", "grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
@@ -44,8 +46,6 @@ def _given_seed(k: int, out: Tensor, given: Tensor) -> Tensor:
             f"in dtype: grad_output[{k}] has a dtype of {given.dtype} and output[{k}] has a dtype of {out.dtype}."
         )
     if given._data.dtype is not out._data.dtype:
-        from refgrad.ops.conversion import cast
-
         return cast(given, out.dtype)
     return given
 
@@ -58,8 +58,6 @@ def _implicit_seed(out: Tensor) -> Tensor:
             raise RuntimeError(
                 f"grad can be implicitly created only for real scalar outputs but got {out.dtype}"
             )
-    from refgrad.devices import MODULES
-
     return wrap(MODULES[type(out._data)].ones_like(out._data))
 
 
@@ -195,7 +193,5 @@ def grad(
                     "allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
-                from refgrad.ops.conversion import zeros_like
-
                 found[k] = zeros_like(wanted[k], requires_grad=create_graph)
     return tuple(found)

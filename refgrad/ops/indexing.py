@@ -15,7 +15,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES, Array
 from refgrad.layout import arranged_by
 from refgrad.modes import state
-from refgrad.ops.inplace import adopt, before_write, check_history, check_writable
+from refgrad.ops.inplace import adopt, before_write, check_history, check_overlap, check_writable
 from refgrad.ops.record import OPS, Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
@@ -24,6 +24,10 @@ from refgrad.tensor import Tensor, check_dim, wrap
 
 def _at(dim: int, what: Any) -> tuple[Any, ...]:
     return (slice(None),) * dim + (what,)
+
+
+# A formula that names `guards` saves the tensors that an index was made of: backward then finds out if one was
+# modified since.
 
 
 def _assign(xp: Any, x: Any, value: Any, where: Any) -> Any:
@@ -112,7 +116,7 @@ def _places(indices: Sequence[Array | None]) -> tuple[Any, ...]:
     return tuple([slice(None) if i is None else i for i in indices])
 
 
-def _index(xp: Any, x: Any, indices: Any) -> Any:
+def _index(xp: Any, x: Any, indices: Any, guards: Any = ()) -> Any:
     try:
         made = xp.ascontiguousarray(x[_places(indices)])
     except IndexError as error:
@@ -144,7 +148,7 @@ def _index_error(error: IndexError, x: Array, indices: Any) -> IndexError:
     return IndexError(text.replace("axis", "dimension"))
 
 
-def _index_put(xp: Any, x: Any, values: Any, indices: Any, accumulate: bool) -> Any:
+def _index_put(xp: Any, x: Any, values: Any, indices: Any, accumulate: bool, guards: Any = ()) -> Any:
     out = xp.array(x, copy=True)
     where = _places(indices)
     try:
@@ -161,18 +165,18 @@ _index_op = Op(
     "index",
     _index,
     {
-        "self": lambda F, g, self_shape, indices: F.index_put(
-            F.new_zeros(g, shape=self_shape), g, indices=indices, accumulate=True
+        "self": lambda F, g, self_shape, indices, guards: F.index_put(
+            F.new_zeros(g, shape=self_shape), g, indices=indices, accumulate=True, guards=guards
         )
     },
     saves_params=True,
 )
 
 
-def _index_put_self(F: Any, g: Any, indices: Any, accumulate: bool) -> Any:
+def _index_put_self(F: Any, g: Any, indices: Any, accumulate: bool, guards: Any) -> Any:
     if accumulate:
         return g
-    return F.index_put(g, F.new_zeros(g, shape=()), indices=indices, accumulate=False)
+    return F.index_put(g, F.new_zeros(g, shape=()), indices=indices, accumulate=False, guards=guards)
 
 
 _index_put_op = Op(
@@ -181,7 +185,7 @@ _index_put_op = Op(
     {
         "self": _index_put_self,
         # torch: every source of an overwritten place gets the whole gradient
-        "values": lambda F, g, indices: F.index(g, indices=indices),
+        "values": lambda F, g, indices, guards: F.index(g, indices=indices, guards=guards),
     },
     inputs=("self", "values"),
 )
@@ -200,7 +204,8 @@ def index_put(
     places: list[Array | None] = []
     for i in indices:
         places.extend([None] if i is None else _integers(i._data, len(places), input._data.shape))
-    return _index_put_op(input, values, indices=tuple(places), accumulate=accumulate)
+    guards = tuple([i for i in indices if i is not None])
+    return _index_put_op(input, values, indices=tuple(places), accumulate=accumulate, guards=guards)
 
 
 # Reading a subscript
@@ -326,6 +331,7 @@ def getitem(input: Tensor, key: Any) -> Tensor:
             return _select(input, dim=0, index=key % size)
     x, dim = input, 0
     places: dict[int, Any] = {}
+    guards: list[Tensor] = []
     first = True
     for item in _items(key, input._data.ndim):
         if _is_basic(item):
@@ -343,13 +349,14 @@ def getitem(input: Tensor, key: Any) -> Tensor:
                 places[dim] = module.asarray([0] if bool(item) else [], dtype=np.int64)
                 dim += 1
             else:
+                guards.append(item)
                 for array in _integers(_beside(item, x), dim, x._data.shape):
                     places[dim] = array
                     dim += 1
         else:
             raise _basic_error(item)
     if places:
-        return _index_op(x, indices=tuple(places.get(k) for k in range(max(places) + 1)))
+        return _index_op(x, indices=tuple([places.get(k) for k in range(max(places) + 1)]), guards=tuple(guards))
     return _alias(x) if x is input else x
 
 
@@ -381,6 +388,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     picks = any(isinstance(i, bool) or type(i) in MODULES for i in where)
     target = getitem(input.detach(), key)
     if isinstance(value, Tensor):
+        check_overlap(target, (value,))
         _check_value(value._data.shape, target._data.shape)
         values = value._data
         while values.ndim > target._data.ndim:

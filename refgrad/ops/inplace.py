@@ -6,11 +6,12 @@ copy; every other tensor that saved the target notices through the version count
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from refgrad.devices import MODULES, Array
 from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
+from refgrad.layout import STRETCHED, is_dense, is_stretched
 from refgrad.modes import state
 from refgrad.ops.record import Op, OpNode
 from refgrad.tensor import Tensor, wrap
@@ -30,12 +31,31 @@ def check_writable(target: Tensor, recording: bool) -> None:
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place operation."
             )
+    if is_stretched(target._data):
+        raise RuntimeError(STRETCHED)
+
+
+def check_overlap(target: Tensor, operands: Iterable[Any]) -> None:
+    """Raise what torch raises for an operand that shares part of the target's memory, as far as torch looks.
+
+    Only stretches of memory without holes are looked at. An operand that is the target, element by element, is fine.
+    """
     data = target._data
-    if data.size and any(stride == 0 and size > 1 for stride, size in zip(data.strides, data.shape, strict=True)):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-            "location. Please clone() the tensor before performing the operation."
-        )
+    for operand in operands:
+        if not isinstance(operand, Tensor) or type(operand._data) is not type(data):
+            continue
+        other = operand._data
+        if not data.size or not other.size or not is_dense(data) or not is_dense(other):
+            continue
+        address = MODULES[type(data)].address
+        start, begin = address(data), address(other)
+        if start < begin + other.nbytes and begin < start + data.nbytes and (
+            start != begin or data.nbytes != other.nbytes or data.strides != other.strides
+        ):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+                "memory location. Please clone() the tensor before performing the operation."
+            )
 
 
 def check_history(target: Tensor) -> None:
@@ -100,6 +120,7 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
             self._rg or any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values()))
         )
         check_writable(self, recording)
+        check_overlap(self, (*args, *kwargs.values()))
         if recording:
             check_history(self)
         old = before_write(self, copy=recording)
