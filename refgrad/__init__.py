@@ -33,7 +33,14 @@ from refgrad.dtypes import int16 as short
 from refgrad.dtypes import int32 as int
 from refgrad.dtypes import int64 as long
 from refgrad.generator import Generator, default_generator
-from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from refgrad.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from refgrad.ops import attach
 from refgrad.printing import set_printoptions
 from refgrad.tensor import Size, Tensor, result_type

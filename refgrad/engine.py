@@ -9,19 +9,23 @@ arrived; among the ready ones the latest created runs first, and leaves come bef
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
+from refgrad.anomaly import check_nan, tell_origin
+from refgrad.counters import bump
 from refgrad.devices import MODULES, NUMPY, Array, current_device_kept
 from refgrad.dtypes import FROM_NUMPY
-from refgrad.graph import AccumulateGrad, Edge, Node
+from refgrad.graph import AccumulateGrad, Edge, HookDict, Node
 from refgrad.layout import STRETCHED, copy_order, is_stretched
-from refgrad.modes import state
+from refgrad.modes import anomaly, local
 from refgrad.ops.names import TENSORS, names_for
 from refgrad.tensor import Tensor, wrap
+
+DEPTH = 60  # backward passes within each other on one thread; the next goes to a thread of its own, as in torch
 
 
 def run(
@@ -30,18 +34,32 @@ def run(
     *,
     keep_graph: bool,
     create_graph: bool,
-    captures: dict[Edge, list[int]] | None,
-    accumulate: bool,
+    captures: dict[Edge, list[int]] | None = None,
+    targets: Sequence[Edge] | None = None,
 ) -> list[Tensor | None]:
     """Deliver `seeds` to `roots` and go on until nothing is ready.
 
     With `captures` (edge -> positions in the result) only what leads to those edges runs, and the
-    gradients that reach them are returned; `accumulate` then tells whether captured leaves also
-    get them added into `.grad`. Without, every leaf accumulates.
+    gradients that reach them are returned. With `targets` only what leads to the nodes of those edges
+    runs, they included. Without either everything runs.
     """
-    task = _Task(keep_graph, create_graph, captures, accumulate)
-    before = state.grad_enabled
-    state.grad_enabled = create_graph
+    modes = local.modes
+    outer = modes.backward
+    if outer is not None and outer.depth >= DEPTH:
+        return _elsewhere(
+            lambda: run(
+                roots,
+                seeds,
+                keep_graph=keep_graph,
+                create_graph=create_graph,
+                captures=captures,
+                targets=targets,
+            )
+        )
+    task = _Task(keep_graph, create_graph, captures, targets, 1 if outer is None else outer.depth + 1)
+    before = modes.grad_enabled
+    modes.set_grad(create_graph)
+    modes.backward = task
     try:
         if create_graph:
             task.run(roots, list(seeds), TENSORS)
@@ -50,28 +68,55 @@ def run(
             names = names_for(arrays[0]) if arrays else None
             with current_device_kept():
                 task.run(roots, arrays, names)
+        for callback in task.callbacks:  # which may add more
+            callback()
     finally:
-        state.grad_enabled = before
+        modes.set_grad(before)
+        modes.backward = outer
     return task.results
 
 
+def _elsewhere(work: Callable[[], Any]) -> Any:
+    """The result of `work`, or its exception, from a new thread that has the modes of this one."""
+    here, found, raised = local.modes, [], []
+
+    def call() -> None:
+        local.modes.take_over(here)
+        try:
+            found.append(work())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return found[0]
+
+
 class _Task:
-    """One backward pass."""
+    """One backward pass. `running` is the node whose derivative is being computed."""
+
+    running: Node | None = None
 
     def __init__(
         self,
         keep_graph: bool,
         create_graph: bool,
         captures: dict[Edge, list[int]] | None,
-        accumulate: bool,
+        targets: Sequence[Edge] | None,
+        depth: int,
     ) -> None:
         self.keep_graph = keep_graph
         self.raw = not create_graph
-        self.accumulate = accumulate
+        self.depth = depth
+        self.callbacks: list[Callable[[], Any]] = []
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
         self.captured: dict[int, tuple[Any, Tensor]] = {}  # by `id` of the array: one gradient is one tensor
-        self.wanted: set[Node] | None = None
+        self.targets = None if targets is None else [node for node, _ in targets if node is not None]
+        self.wanted: set[Node] | None = None  # the nodes to run; None for all
         if captures is not None:
             for (node, number), positions in captures.items():
                 assert node is not None
@@ -81,10 +126,12 @@ class _Task:
     def run(self, roots: Sequence[Edge], seeds: list[Any], names: Any) -> None:
         waiting = self._dependencies(roots)
         if self.captures:
-            self.wanted = self._leading_to_captures(roots)
+            self.wanted = self._leading_to(roots, self.captures)
+        elif self.targets is not None:
+            self.wanted = self._leading_to(roots, self.targets).union(self.targets)
         raw, keep, captures, wanted = self.raw, self.keep_graph, self.captures, self.wanted
         switching = raw and len(MODULES) > 1  # more than one array package may be at work
-        call = state.run
+        call = local.modes.run
         gradients: dict[Node, Any] = {}  # of nodes that wait; a list for several outputs
         ready: list[tuple[float, int, Node]] = []
         order = 0
@@ -104,35 +151,46 @@ class _Task:
                 first = _first(gradient)
                 names = names_for(first)
                 MODULES.get(type(first), NUMPY).use_device_of(first)
-            capturing = captures and node in captures
-            if capturing and wanted is not None and node in wanted:
-                self._capture(node, gradient)  # a node that runs is captured before its hooks, as in torch
-                capturing = False
-            if node.hooks is not None or (type(node) is AccumulateGrad and node.variable._hooks):
-                gradient = self._hooked(node, gradient)
-            if capturing:
-                self._capture(node, gradient)
+            if wanted is not None:
+                runs = node in wanted
+                if node in captures:  # a node that runs is captured before its hooks, as in torch
+                    if not runs and _has_tensor_hooks(node):
+                        gradient = self._tensor_hooks(node, gradient)
+                    self._capture(node, gradient)
+                if not runs:
+                    node = None  # what lies behind is not asked for
+                    continue
+            hooked = node.hooks is not None
+            if hooked or type(node) is AccumulateGrad:
+                if _has_tensor_hooks(node):
+                    gradient = self._tensor_hooks(node, gradient)
+                if hooked and node.hooks.before:  # type: ignore[union-attr]
+                    gradient = self._prehooks(node, gradient)
             if type(node) is AccumulateGrad:
-                if (wanted is None or node in captures and self.accumulate) and gradient is not None:
+                if gradient is not None:
                     accumulate_grad(node.variable, gradient, raw)
+                if node.variable._after:
+                    _after_accumulation(node.variable)
+                if hooked and node.hooks.after:  # type: ignore[union-attr]
+                    self._posthooks(node, (), gradient)
                 node = None
-                continue
-            if wanted is not None and node not in wanted:
-                node = None  # only captured here: what lies behind is not asked for
                 continue
             edges = node.next_functions
             needed = None
             if wanted is not None:
                 needed = [e[0] is not None and (e[0] in wanted or e[0] in captures) for e in edges]
-            if gradient is None:
+            if gradient is None and not node.takes_undefined:
                 made: Any = (None,) * len(edges)
+            elif anomaly.enabled:
+                made = self._watched(node, names, gradient, needed)
+            elif raw:
+                made = call(node.apply, names, True, gradient, needed)
             else:
-                if raw:
-                    made = call(node.apply, names, True, gradient, needed)
-                else:
-                    made = node.apply(names, False, gradient, needed)
-                if not keep:
-                    node.release()
+                made = node.apply(names, False, gradient, needed)
+            if hooked and node.hooks.after:  # type: ignore[union-attr]
+                made = self._posthooks(node, self._fitted(node, made, needed, names), gradient)
+            if not keep:
+                node.release()
             following = None
             for k, g in enumerate(made):
                 target, number = edges[k]
@@ -142,12 +200,7 @@ class _Task:
                     shape, dtype = target.meta[number]
                     data = g if raw else g._data
                     if data.shape != shape or data.dtype is not dtype:
-                        if not _reaches(data.shape, shape):
-                            raise RuntimeError(
-                                f"Function {node.name()} returned an invalid gradient at index {k} - got "
-                                f"{list(data.shape)} but expected shape compatible with {list(shape)}"
-                            )
-                        g = self._fit(g, shape, dtype, names)
+                        g = self._fit(node, k, g, shape, dtype, names)
                     if target in gradients or len(target.meta) > 1:
                         self._deliver(gradients, target, number, g)
                     else:
@@ -166,6 +219,22 @@ class _Task:
                 heappush(ready, (-following.sequence, -1, following))
                 following = None
             node = following
+
+    def _watched(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
+        """A node's derivative in anomaly mode."""
+        outer, self.running = self.running, node
+        try:
+            if self.raw:
+                made = local.modes.run(node.apply, names, True, gradient, needed)
+            else:
+                made = node.apply(names, False, gradient, needed)
+            check_nan(node, made)
+        except Exception:
+            tell_origin(node)
+            raise
+        finally:
+            self.running = outer
+        return made
 
     def _dependencies(self, roots: Sequence[Edge]) -> dict[Node, int]:
         """How many edges of the graph lead into each node that can be reached."""
@@ -188,8 +257,8 @@ class _Task:
                         waiting[target] = count + 1
         return waiting
 
-    def _leading_to_captures(self, roots: Sequence[Edge]) -> set[Node]:
-        """The nodes from which a captured node can be reached: only they need to run."""
+    def _leading_to(self, roots: Sequence[Edge], ends: Iterable[Any]) -> set[Node]:
+        """The nodes from which one of `ends` can be reached: only they need to run."""
         users: dict[Node, list[Node]] = {}
         stack: list[Any] = [node for node, _ in roots]
         seen = set(stack)
@@ -202,7 +271,7 @@ class _Task:
                         seen.add(target)
                         stack.append(target)
         found: set[Node] = set()
-        stack = list(self.captures)
+        stack = list(ends)
         while stack:
             for user in users.get(stack.pop(), ()):
                 if user not in found:
@@ -222,12 +291,18 @@ class _Task:
         slots[number] = g if slots[number] is None else self._add(slots[number], g)
 
     def _add(self, a: Any, b: Any) -> Any:
-        return state.run(_sum, a, b) if self.raw else a + b
+        return local.modes.run(_sum, a, b) if self.raw else a + b
 
-    def _fit(self, g: Any, shape: tuple[int, ...], dtype: Any, names: Any) -> Any:
+    def _fit(self, node: Node, k: int, g: Any, shape: tuple[int, ...], dtype: Any, names: Any) -> Any:
         """A gradient summed to the shape that was broadcast, in the dtype of its tensor."""
-        if (g if self.raw else g._data).shape != shape:
-            g = state.run(names.sum_to, g, shape=shape) if self.raw else names.sum_to(g, shape=shape)
+        found = (g if self.raw else g._data).shape
+        if found != shape:
+            if not _reaches(found, shape):
+                raise RuntimeError(
+                    f"Function {node.name()} returned an invalid gradient at index {k} - got {list(found)} but "
+                    f"expected shape compatible with {list(shape)}"
+                )
+            g = local.modes.run(names.sum_to, g, shape=shape) if self.raw else names.sum_to(g, shape=shape)
         data = g if self.raw else g._data
         if data.dtype is not dtype:
             if data.dtype.kind == "c" and dtype.kind == "f":
@@ -236,6 +311,19 @@ class _Task:
                 return g.astype(dtype)
             return names.cast(g, FROM_NUMPY[dtype])
         return g
+
+    def _fitted(self, node: Node, made: Any, needed: Any, names: Any) -> list[Any]:
+        """All that a node computed, as its hooks see it: in the shapes and dtypes of its inputs."""
+        fitted = list(made)
+        for k, (target, number) in enumerate(node.next_functions):
+            if target is None or (needed is not None and not needed[k]):
+                fitted[k] = None
+            elif fitted[k] is not None:
+                shape, dtype = target.meta[number]
+                data = fitted[k] if self.raw else fitted[k]._data
+                if data.shape != shape or data.dtype is not dtype:
+                    fitted[k] = self._fit(node, k, fitted[k], shape, dtype, names)
+        return fitted
 
     def _capture(self, node: Node, gradient: Any) -> None:
         for number, positions in self.captures[node].items():
@@ -247,32 +335,80 @@ class _Task:
             for position in positions:
                 self.results[position] = made
 
-    def _hooked(self, node: Node, gradient: Any) -> Any:
-        """Run tensor hooks on a complete gradient, then let `retain_grad` see it."""
-        several = len(node.meta) > 1
-        slots: list[Any] = [gradient]
-        if several:
-            slots = [None] * len(node.meta) if gradient is None else list(gradient)
+    def _slots(self, node: Node, gradient: Any) -> list[Any]:
+        """The gradients of all outputs of a node, as tensors."""
+        slots = gradient if type(gradient) is list else [gradient] * len(node.meta)
+        return [_as_tensor(g) if self.raw and g is not None else g for g in slots]
+
+    def _gradient(self, node: Node, slots: Sequence[Tensor | None]) -> Any:
+        """The reverse: what a node is given, which is None if all gradients are undefined."""
+        found = [g._data if self.raw and g is not None else g for g in slots]
+        if len(node.meta) == 1:
+            return found[0]
+        return None if all(g is None for g in found) else found
+
+    def _tensor_hooks(self, node: Node, gradient: Any) -> Any:
+        """Run the hooks of the tensors that a node made, then let `retain_grad` see their gradients."""
+        slots = self._slots(node, gradient)
         if isinstance(node, AccumulateGrad):
-            hooks: dict[int, Any] = {0: node.variable._hooks or {}}
+            hooks: dict[int, HookDict] = {0: node.variable._hooks or HookDict()}
             retained: dict[int, Any] = {}
         else:
             assert node.hooks is not None
             hooks, retained = node.hooks.tensor_hooks, node.hooks.retained
         for number, registered in hooks.items():
             for hook in list(registered.values()):
-                if slots[number] is None:
-                    continue
-                given: Tensor = _as_tensor(slots[number]) if self.raw else slots[number]
-                answer = hook(given)
-                kept = given if answer is None else _checked(answer, given, hook)
-                slots[number] = kept._data if self.raw else kept
+                answer = hook(slots[number])
+                if answer is not None:
+                    slots[number] = _replaced(slots[number], answer, hook)
         for number, reference in retained.items():
-            tensor = reference()
-            if tensor is not None and slots[number] is not None:
-                g = _as_tensor(slots[number]).clone() if self.raw else slots[number]
-                tensor._grad = g if tensor._grad is None else tensor._grad + g
-        return slots if several else slots[0]
+            tensor, g = reference(), slots[number]
+            if tensor is not None and g is not None:
+                if tensor._grad is not None:
+                    tensor._grad = tensor._grad + g
+                else:
+                    tensor._grad = g.clone() if self.raw else g
+        return self._gradient(node, slots)
+
+    def _prehooks(self, node: Node, gradient: Any) -> Any:
+        assert node.hooks is not None
+        slots = self._slots(node, gradient)
+        for hook in list(node.hooks.before.values()):
+            slots = _answered(slots, hook(tuple(slots)), hook)
+        return self._gradient(node, slots)
+
+    def _posthooks(self, node: Node, made: Sequence[Any], gradient: Any) -> list[Any]:
+        assert node.hooks is not None
+        given = tuple(self._slots(node, gradient))
+        slots = [_as_tensor(g) if self.raw and g is not None else g for g in made]
+        for hook in list(node.hooks.after.values()):
+            slots = _answered(slots, hook(tuple(slots), given), hook)
+        return [g._data if self.raw and g is not None else g for g in slots]
+
+
+def _has_tensor_hooks(node: Node) -> bool:
+    if type(node) is AccumulateGrad:
+        return bool(node.variable._hooks)
+    return node.hooks is not None and bool(node.hooks.tensor_hooks or node.hooks.retained)
+
+
+def _after_accumulation(variable: Tensor) -> None:
+    assert variable._after is not None
+    for hook in list(variable._after.values()):
+        answer = hook(variable)
+        if answer is not None:
+            raise TypeError(f"expected Variable, but hook returned '{type(answer).__name__}'")
+
+
+def call_node(node: Node, gradients: Sequence[Any]) -> Any:
+    """What calling a node gives: a tuple, or the only gradient. Recorded as any other computing."""
+    if isinstance(node, AccumulateGrad):
+        if gradients[0] is not None:
+            accumulate_grad(node.variable, gradients[0], False)
+        return ()
+    made = node.apply(TENSORS, False, list(gradients) if len(node.meta) > 1 else gradients[0], None)
+    found = tuple([g if target is not None else None for g, (target, _) in zip(made, node.next_functions, strict=True)])
+    return found[0] if len(found) == 1 else found
 
 
 def _sum(a: Array, b: Array) -> Array:
@@ -296,10 +432,13 @@ def _as_tensor(g: Any) -> Tensor:
     return wrap(g if type(g) in MODULES else NUMPY.asarray(g))
 
 
-def _checked(answer: Any, given: Tensor, hook: Callable[..., Any]) -> Tensor:
+def _replaced(given: Tensor | None, answer: Any, hook: Callable[..., Any]) -> Tensor:
+    """What a hook gives instead of a gradient, checked."""
     name = getattr(hook, "__name__", type(hook).__name__)
     if not isinstance(answer, Tensor):
         raise TypeError(f"expected Variable, but hook returned '{type(answer).__name__}'")
+    if given is None:
+        raise RuntimeError("can't replace a None gradient with a non-None value")
     if answer._data.dtype != given._data.dtype:
         raise RuntimeError(
             f"hook '{name}' has changed the type of value (was {given.type()} got {answer.type()})"
@@ -307,6 +446,20 @@ def _checked(answer: Any, given: Tensor, hook: Callable[..., Any]) -> Tensor:
     if answer._data.shape != given._data.shape:
         raise RuntimeError(f"hook '{name}' has changed the size of value")
     return answer
+
+
+def _answered(slots: list[Tensor | None], answer: Any, hook: Callable[..., Any]) -> list[Tensor | None]:
+    """What a hook of a node gives instead of gradients, checked; the same if it gives None."""
+    if answer is None:
+        return slots
+    if not isinstance(answer, tuple):
+        raise TypeError(f"expected tuple, but hook returned '{type(answer).__name__}'")
+    if len(answer) != len(slots):
+        name = getattr(hook, "__name__", type(hook).__name__)
+        raise RuntimeError(
+            f"hook '{name}' has returned an incorrect number of values (got {len(answer)}, but expected {len(slots)})"
+        )
+    return [None if new is None else _replaced(old, new, hook) for old, new in zip(slots, answer, strict=True)]
 
 
 _accumulating = threading.RLock()
@@ -337,8 +490,8 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
             data = before._data
             if is_stretched(data):
                 raise RuntimeError(STRETCHED)
-            state.run(np.add if type(data) is np.ndarray else _add_into, data, gradient, data)
-            before._counter[0] += 1
+            local.modes.run(np.add if type(data) is np.ndarray else _add_into, data, gradient, data)
+            bump(before._counter)
         return
     if before is None:
         variable._grad = TENSORS.copy(wrap(MODULES[type(variable._data)].empty_like(variable._data)), gradient)

@@ -7,9 +7,11 @@ torch), never to its outputs, so the graph is free of cycles: it goes when the l
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, ClassVar
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE
+from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
 
 if TYPE_CHECKING:
     from refgrad.tensor import Tensor
@@ -28,14 +30,54 @@ FREED = (
 )
 
 
+class HookDict(dict[int, Any]):
+    """Hooks by number, in order of registration; can be referred to weakly."""
+
+
+_next_hook = itertools.count().__next__
+
+
+class RemovableHandle:
+    """What registering a hook returns; `remove()` may be called any number of times."""
+
+    def __init__(self, hooks: HookDict, hook: Any) -> None:
+        self.hooks = weakref.ref(hooks)
+        self.id = _next_hook()
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        hooks = self.hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
+
+
 class Hooks:
     """What hangs on a node besides its derivative: all of it is rare, so it lives apart."""
 
-    __slots__ = ("retained", "tensor_hooks")
+    __slots__ = ("after", "before", "metadata", "retained", "stands_for", "tensor_hooks")
 
     def __init__(self) -> None:
-        self.tensor_hooks: dict[int, dict[int, Any]] = {}  # output number -> id -> hook
+        self.tensor_hooks: dict[int, HookDict] = {}  # output number -> hooks of the tensor that it made
         self.retained: dict[int, Any] = {}  # output number -> weak reference to a Tensor
+        self.before = HookDict()  # the node's own prehooks
+        self.after = HookDict()  # and its hooks
+        self.metadata: dict[Any, Any] = {}
+        self.stands_for: Any = None  # weak reference to the node of the view that this node's result was written into
+
+
+class InputMetadata(NamedTuple):
+    """The shape and dtype that a gradient must have."""
+
+    shape: tuple[int, ...]
+    dtype: dtype
+    is_nested_tensor: bool = False
+    is_cpp_nested_tensor: bool = False
 
 
 class Node:
@@ -45,9 +87,10 @@ class Node:
     `release` drops what was saved; `apply` turns output gradients into input gradients.
     """
 
-    __slots__ = ("hooks", "meta", "next_functions", "sequence")
+    __slots__ = ("__weakref__", "hooks", "meta", "next_functions", "sequence")
 
     label: ClassVar[str]
+    takes_undefined: ClassVar[bool] = False  # whether it runs though no gradient is defined
     next_functions: tuple[Edge, ...]
     meta: Any
     sequence: float
@@ -66,6 +109,12 @@ class Node:
         """
         raise NotImplementedError
 
+    def __call__(self, *gradients: Any) -> Any:
+        """The gradients of the inputs for given ones of the outputs, at once: nothing is accumulated or freed."""
+        from refgrad.engine import call_node  # which is built upon nodes
+
+        return call_node(self, gradients)
+
     def release(self) -> None:
         """Forget the saved values."""
 
@@ -73,6 +122,27 @@ class Node:
         if self.hooks is None:
             self.hooks = Hooks()
         return self.hooks
+
+    def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(grad_outputs)` before the node runs; a tuple that it returns takes their place."""
+        return RemovableHandle(self.ensure_hooks().before, hook)
+
+    def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call `hook(grad_inputs, grad_outputs)` after the node ran; a tuple that it returns replaces the first."""
+        return RemovableHandle(self.ensure_hooks().after, hook)
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dict of the user's own."""
+        return self.ensure_hooks().metadata
+
+    def _sequence_nr(self) -> int:
+        return (1 << 64) - 1 if self.sequence == float("inf") else int(self.sequence)
+
+    @property
+    def _input_metadata(self) -> tuple[InputMetadata, ...]:
+        """What the gradients of the node's outputs must look like."""
+        return tuple([InputMetadata(shape, FROM_NUMPY[kind]) for shape, kind in self.meta])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
@@ -84,7 +154,7 @@ class AccumulateGrad(Node):
     It keeps the leaf alive, while the leaf refers to it weakly.
     """
 
-    __slots__ = ("__weakref__", "variable")
+    __slots__ = ("variable",)
 
     label = "torch::autograd::AccumulateGrad"
     sequence = float("inf")  # as soon as it is ready, before any other node
@@ -109,5 +179,5 @@ def modified_in_place(saved: Tensor, expected: int, output_of: str | None) -> Ru
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{kind} {list(data.shape)}]{where} is at version {saved._counter[0]}; expected version "
         f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to compute "
-        "its gradient, with torch.autograd.set_detect_anomaly(True)."
+        "its gradient, with torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )

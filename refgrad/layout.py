@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from refgrad.devices import Kernel
+from refgrad.devices import MODULES, Array, Kernel
 
 
 def is_dense(array: Any) -> bool:
@@ -124,3 +124,47 @@ def _compare(strides: Sequence[tuple[int, ...]], shape: tuple[int, ...], a: int,
         if shape[a] > shape[b]:
             return 1
     return 0
+
+
+# A geometry is (size, stride, offset), counted in elements from the start of the memory.
+
+Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+def owner_of(array: Array) -> Array:
+    """The array whose memory `array` looks into."""
+    owner, base = array, array.base
+    while base is not None:
+        if type(base) is type(array):
+            owner = base
+        base = getattr(base, "base", None)
+    return owner
+
+
+def offset_of(array: Array) -> int:
+    """Where in its memory an array starts, in elements."""
+    xp = MODULES[type(array)]
+    return (xp.address(array) - xp.address(owner_of(array))) // array.itemsize
+
+
+def strides_of(array: Array) -> tuple[int, ...]:
+    """Steps between elements, counted in elements, as torch counts them."""
+    if array.size:
+        return tuple([s // array.itemsize for s in array.strides])
+    steps = [1]  # NumPy and torch fill in different strides where there is nothing to step over
+    for n in array.shape[:0:-1]:
+        steps.append(steps[-1] * max(n, 1))
+    return tuple(steps[::-1][: array.ndim])
+
+
+def geometry_of(array: Array) -> Geometry:
+    return array.shape, strides_of(array), offset_of(array)
+
+
+def strided(xp: Any, memory: Array, size: Sequence[int], stride: Sequence[int], offset: int) -> Array:
+    """A window on the memory that starts with the first element of `memory`."""
+    steps = [s * memory.itemsize for s in stride]
+    if not offset or 0 in size:
+        return xp.lib.stride_tricks.as_strided(memory, size, steps)
+    flat = xp.lib.stride_tricks.as_strided(memory, (offset + 1,), (memory.itemsize,))
+    return xp.lib.stride_tricks.as_strided(flat[offset:], size, steps)

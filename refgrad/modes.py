@@ -1,4 +1,4 @@
-"""Grad mode: whether operations are recorded. Thread-local, as in torch."""
+"""What each thread carries: grad mode, inference mode, and what else makes an operation out of the ordinary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import inspect
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar, cast
 
@@ -15,44 +16,110 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _State(threading.local):
-    """What one thread carries: its grad mode, and the context in which array code runs.
+class Modes:
+    """The modes of one thread.
 
     `run` calls a function with NumPy's floating point warnings off, without touching the
     caller's own `numpy.seterr` state: NumPy keeps that state in a context variable.
+
+    `plain` tells that nothing but the grad mode can be out of the ordinary: the hot path looks no
+    further. `settle` must follow every change of what it depends on.
     """
 
-    grad_enabled = True
+    __slots__ = (
+        "__weakref__",
+        "backward",  # the backward pass under way on this thread, for reentrant ones
+        "forward",  # the level of forward mode that was entered
+        "grad_enabled",
+        "inference",
+        "packing",  # (pack, unpack) of the innermost saved_tensors_hooks
+        "plain",
+        "recording",  # grad mode, which inference mode overrules
+        "refusing",  # why saved_tensors_hooks are not allowed
+        "run",
+        "sparing",  # allow_mutation_on_saved_tensors, where it is on
+    )
 
     def __init__(self) -> None:
         context = contextvars.Context()
         context.run(np.seterr, all="ignore")
         self.run = context.run
+        self.grad_enabled = True
+        self.inference = False
+        self.packing: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+        self.refusing: str | None = None
+        self.forward: Any = None
+        self.backward: Any = None
+        self.sparing: Any = None
+        self.settle()
+        _all.add(self)
+
+    def settle(self) -> None:
+        self.recording = self.grad_enabled and not self.inference
+        self.plain = not (self.inference or self.packing or self.forward or self.sparing or anomaly.enabled)
+
+    def set_grad(self, enabled: bool) -> None:
+        self.grad_enabled = enabled
+        self.recording = enabled and not self.inference
 
 
-state = _State()
+    def take_over(self, other: Modes) -> None:
+        """Be as another thread's modes are."""
+        for name in ("backward", "forward", "grad_enabled", "inference", "packing", "refusing", "sparing"):
+            setattr(self, name, getattr(other, name))
+        self.settle()
+
+
+class Anomaly:
+    """Whether nodes keep a trace of where they were made, for all threads; and whether NaN is looked for."""
+
+    enabled = False
+    check_nan = True
+
+    def set(self, enabled: bool, check_nan: bool) -> None:
+        self.enabled, self.check_nan = enabled, check_nan
+        for modes in list(_all):
+            modes.settle()
+
+
+_all: weakref.WeakSet[Modes] = weakref.WeakSet()
+anomaly = Anomaly()
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.modes = Modes()
+
+
+local = _Local()
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations on this thread are recorded."""
-    return state.grad_enabled
+    """Whether the grad mode of this thread is on."""
+    return local.modes.grad_enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is in inference mode."""
+    return local.modes.inference
 
 
 class _Mode:
-    """A grad mode that works as context manager and as decorator of functions and generators."""
+    """A mode that works as context manager and as decorator of functions and generators."""
 
     mode = True
-    previous = True
+    previous: Any = True
 
     def clone(self) -> _Mode:
         return type(self)()
 
     def __enter__(self) -> None:
-        self.previous = state.grad_enabled
-        state.grad_enabled = self.mode
+        modes = local.modes
+        self.previous = modes.grad_enabled
+        modes.set_grad(self.mode)
 
     def __exit__(self, *exc_info: object) -> None:
-        state.grad_enabled = self.previous
+        local.modes.set_grad(self.previous)
 
     def __call__(self, function: F) -> F:
         """Decorate: every call runs inside a new context of this mode."""
@@ -123,19 +190,49 @@ class set_grad_enabled(_Mode):
     """Set the mode at once; as a context manager, until its end."""
 
     def __init__(self, mode: bool) -> None:
-        self.previous = state.grad_enabled
+        self.previous = local.modes.grad_enabled
         self.mode = bool(mode)
-        state.grad_enabled = self.mode
+        local.modes.set_grad(self.mode)
 
     def clone(self) -> _Mode:
         return set_grad_enabled(self.mode)
 
     def __enter__(self) -> None:
-        state.grad_enabled = self.mode
+        local.modes.set_grad(self.mode)
 
     def __call__(self, function: F) -> F:
-        state.grad_enabled = self.previous
+        local.modes.set_grad(self.previous)
         return super().__call__(function)
 
     def __str__(self) -> str:
         return f"set_grad_enabled(mode={self.mode})"
+
+
+class inference_mode(_Mode):
+    """Operations are not recorded inside, and what they make is marked: it counts no writes and cannot be saved.
+
+    With `mode` false it is a way out of inference mode, for a while.
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return super().__new__(cls) if isinstance(mode, bool) else cls()(mode)
+
+    def __init__(self, mode: bool = True) -> None:
+        self.mode = mode
+
+    def clone(self) -> _Mode:
+        return inference_mode(self.mode)
+
+    def __enter__(self) -> None:
+        modes = local.modes
+        self.previous = modes.grad_enabled, modes.inference, modes.forward
+        modes.inference = self.mode
+        modes.grad_enabled = not self.mode
+        if self.mode:
+            modes.forward = None
+        modes.settle()
+
+    def __exit__(self, *exc_info: object) -> None:
+        modes = local.modes
+        modes.grad_enabled, modes.inference, modes.forward = self.previous
+        modes.settle()

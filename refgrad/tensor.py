@@ -5,19 +5,21 @@ Operators and methods that compute are attached by `refgrad.ops`; this file hold
 
 from __future__ import annotations
 
-import itertools
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refgrad import dtypes
+from refgrad.counters import UNCOUNTED, Counter, fresh
 from refgrad.devices import CPU, MODULES, Array, as_device, device, module_for
 from refgrad.dtypes import FROM_NUMPY, dtype
-from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, Node
-from refgrad.modes import state
+from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, HookDict, Node, RemovableHandle
+from refgrad.layout import strides_of
+from refgrad.modes import local
+from refgrad.views import View
 
 _new = object.__new__
 
@@ -47,37 +49,11 @@ class Size(tuple[int, ...]):
         return Size(found) if isinstance(key, slice) else found
 
 
-_next_hook = itertools.count().__next__
-
-
-class RemovableHandle:
-    """What registering a hook returns; `remove()` may be called any number of times."""
-
-    def __init__(self, hooks: _HookDict) -> None:
-        self.hooks = weakref.ref(hooks)
-        self.id = _next_hook()
-
-    def remove(self) -> None:
-        hooks = self.hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.remove()
-
-
-class _HookDict(dict[int, Any]):
-    """A dict that can be referred to weakly."""
-
-
 def wrap(data: Array) -> Tensor:
     """A tensor that owns `data` and has no history."""
     t = _new(Tensor)
     t._data = data
-    t._counter = [0]
+    t._counter = fresh()
     return t
 
 
@@ -89,17 +65,18 @@ class Tensor:
     """
 
     _data: Array
-    _counter: list[int]  # counts writes; views and detached tensors share one
-    _edge: Edge | None = None  # (grad_fn, output number) of a computed tensor
+    _counter: Counter  # counts writes; views and detached tensors share one
+    _edge: Edge | None = None  # (grad_fn, output number) of a computed tensor; a view keeps its own
     _rg = False
-    _inherits = False  # a view made without recording: it requires grad for its base's sake only
     _grad: Tensor | None = None
-    _base: Tensor | None = None  # the tensor that a view looks into
-    _viewed = False  # whether a view of it was made
-    _views: weakref.WeakValueDictionary[int, Tensor] | None = None  # those made while it did not require grad
+    _view: View | None = None  # what a view looks into
+    _inherits = False  # a view without an edge: it requires grad for its base's sake only
+    _heirs: weakref.WeakValueDictionary[int, Tensor] | None = None  # the views that may inherit
     _accumulate: Any = None  # weak reference to the AccumulateGrad node of a leaf
-    _hooks: _HookDict | None = None  # hooks of a leaf
+    _hooks: HookDict | None = None  # hooks of a leaf
+    _after: HookDict | None = None  # hooks of a leaf, called when its gradient was accumulated
     _retains = False
+    _dual: Any = None  # (level, tangent) in forward mode
 
     if TYPE_CHECKING:  # what the families of ops attach
 
@@ -113,6 +90,7 @@ class Tensor:
         def __truediv__(self, other: Any) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
         def __iter__(self) -> Iterator[Tensor]: ...
+        def __getitem__(self, key: Any) -> Tensor: ...
 
     __array_priority__ = 1000
     __hash__ = object.__hash__
@@ -133,7 +111,7 @@ class Tensor:
         t = _new(cls)
         where = as_device(device)
         t._data = module_for(where).from_host(data, where)
-        t._counter = [0]
+        t._counter = fresh()
         return t
 
     # Description
@@ -189,14 +167,7 @@ class Tensor:
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps between elements, counted in elements, as torch counts them."""
-        data = self._data
-        if data.size:
-            strides = tuple([s // data.itemsize for s in data.strides])
-        else:  # NumPy and torch fill in different strides where there is nothing to step over
-            steps = [1]
-            for n in data.shape[:0:-1]:
-                steps.append(steps[-1] * max(n, 1))
-            strides = tuple(steps[::-1][: data.ndim])
+        strides = strides_of(self._data)
         return strides if dim is None else strides[check_dim(dim, self._data.ndim)]
 
     def is_contiguous(self) -> bool:
@@ -307,23 +278,35 @@ class Tensor:
 
     # The graph
 
+    def _current_edge(self) -> Edge | None:
+        """(grad_fn, output number); None for a leaf. That of a view follows writes into its memory."""
+        return self._edge if self._view is None else self._view.current(self)
+
     @property
     def grad_fn(self) -> Node | None:
         """The node that computed this tensor; None for a leaf."""
-        return self._edge[0] if self._edge is not None else None
+        edge = self._current_edge()
+        return None if edge is None else edge[0]
 
     @property
     def output_nr(self) -> int:
-        return self._edge[1] if self._edge is not None else 0
+        edge = self._current_edge()
+        return 0 if edge is None else edge[1]
 
     @property
     def _version(self) -> int:
         """How often the values were written in place."""
+        if self._counter is UNCOUNTED:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._counter[0]
+
+    def is_inference(self) -> bool:
+        """Whether it was made in inference mode, and so can never take part in a graph."""
+        return self._counter is UNCOUNTED
 
     @property
     def is_leaf(self) -> bool:
-        return self._edge is None
+        return self._current_edge() is None
 
     @property
     def requires_grad(self) -> bool:
@@ -333,7 +316,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, bool):
             raise RuntimeError("requires_grad must be a bool")
-        if self._edge is not None:
+        if self._current_edge() is not None:
             extra = "" if value else (
                 " If you want to use a computed variable in a subgraph that doesn't require "
                 "differentiation use var_no_grad = var.detach()."
@@ -351,7 +334,7 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether operations on this leaf are recorded; returns the tensor itself."""
-        if self._edge is not None:
+        if self._current_edge() is not None:
             if not requires_grad:
                 raise RuntimeError(
                     "you can only change requires_grad flags of leaf variables. If you want to use a "
@@ -365,23 +348,41 @@ class Tensor:
         return self
 
     def _require_grad(self, value: bool) -> None:
-        """Set the flag of a leaf; views of it that were made before require grad for its sake from now on."""
+        """Set the flag; views without an edge of their own require grad for this tensor's sake."""
+        if value and self._counter is UNCOUNTED and not local.modes.inference:
+            raise RuntimeError(
+                "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+            )
         self._rg = value
         self._inherits = False
-        for view in list(self._views.values()) if self._views is not None else ():
-            if view._edge is None and (view._inherits or not view._rg):
-                view._rg = view._inherits = value
+        for heir in list(self._heirs.values()) if self._heirs is not None else ():
+            assert heir._view is not None
+            if heir._view.edge is None and (heir._inherits or not heir._rg):
+                heir._rg = heir._inherits = value
 
-    def note_view(self, view: Tensor) -> None:
-        """Remember, weakly, a view of this tensor, which does not require grad yet."""
-        if self._views is None:
-            self._views = weakref.WeakValueDictionary()
-        self._views[id(view)] = view
+    def _inherit(self) -> None:
+        """Let a view without an edge require grad as its base does, now and later."""
+        assert self._view is not None
+        base = self._view.base
+        if base._heirs is None:
+            base._heirs = weakref.WeakValueDictionary()
+        base._heirs[id(self)] = self
+        if base._rg:
+            self._rg = self._inherits = True
+
+    def _place(self, edge: Edge) -> None:
+        """Make this the output of a node."""
+        if self._view is None:
+            self._edge = edge
+        else:
+            self._view.edge = edge
+        self._rg = True
 
     def _gradient_edge(self) -> Edge:
         """Where a gradient of this tensor goes: (node, output number), or no edge at all."""
-        if self._edge is not None:
-            return self._edge
+        edge = self._edge if self._view is None else self._view.current(self)
+        if edge is not None:
+            return edge
         if not self._rg or self._inherits:
             return NO_EDGE
         node = self._accumulate() if self._accumulate is not None else None
@@ -393,7 +394,7 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """What backward accumulated here; None before."""
-        if self._edge is not None and not self._retains:
+        if not self._retains and self._current_edge() is not None:
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
                 "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
@@ -444,9 +445,10 @@ class Tensor:
         """Keep `.grad` of a computed tensor too; does nothing for a leaf."""
         if not self._rg:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self._edge is None or self._retains:
+        edge = self._current_edge()
+        if edge is None or self._retains:
             return
-        node, number = self._edge
+        node, number = edge
         assert node is not None
         node.ensure_hooks().retained[number] = weakref.ref(self)
         self._retains = True
@@ -462,17 +464,27 @@ class Tensor:
         """
         if not self._rg:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self._edge is None:
+        edge = self._current_edge()
+        if edge is None:
             if self._hooks is None:
-                self._hooks = _HookDict()
-            hooks = self._hooks
-        else:
-            node, number = self._edge
-            assert node is not None
-            hooks = cast(_HookDict, node.ensure_hooks().tensor_hooks.setdefault(number, _HookDict()))
-        handle = RemovableHandle(hooks)
-        hooks[handle.id] = hook
-        return handle
+                self._hooks = HookDict()
+            return RemovableHandle(self._hooks, hook)
+        node, number = edge
+        assert node is not None
+        return RemovableHandle(node.ensure_hooks().tensor_hooks.setdefault(number, HookDict()), hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call `hook(tensor)` whenever a gradient was accumulated into `.grad` of this leaf.
+
+        RuntimeError for a tensor that does not require grad and for one that is no leaf.
+        """
+        if not self._rg:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if self._current_edge() is not None:
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._after is None:
+            self._after = HookDict()
+        return RemovableHandle(self._after, hook)
 
     def backward(
         self,
@@ -501,11 +513,15 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Cut this tensor itself off its history."""
-        if self._base is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._view is not None:
+            raise RuntimeError(
+                "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+                "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
+                "detach_() cannot be called on these gradients. To fix this error, please refer to the "
+                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+            )
         if self._edge is not None and self._edge[0] is not None and self._edge[0].hooks is not None:
-            hooks = self._edge[0].hooks.tensor_hooks.pop(self._edge[1], None)
-            self._hooks = cast("_HookDict | None", hooks)
+            self._hooks = self._edge[0].hooks.tensor_hooks.pop(self._edge[1], None)
         self._edge = None
         self._rg = False
         return self
@@ -514,7 +530,7 @@ class Tensor:
     def data(self) -> Tensor:
         """The same data without history, in which writes go unnoticed."""
         t = self._alias()
-        t._counter = [0]
+        t._counter = UNCOUNTED if self._counter is UNCOUNTED else [0]
         return t
 
     @data.setter
@@ -532,10 +548,15 @@ class Tensor:
         raise RuntimeError("Deleting tensor data is not allowed. Delete tensor instead!")
 
     def _is_view(self) -> bool:
-        return self._base is not None
+        return self._view is not None
+
+    @property
+    def _base(self) -> Tensor | None:
+        """The tensor at the root of a view; None for any other."""
+        return None if self._view is None else self._view.base
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self._edge is not None:
+        if self._current_edge() is not None:
             raise RuntimeError(
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
                 "the moment.  If you were attempting to deepcopy a module, this may be because of a "
@@ -544,7 +565,7 @@ class Tensor:
         t = _new(type(self))
         memo[id(self)] = t
         t._data = self._data.copy()
-        t._counter = [0]
+        t._counter = fresh()
         t._rg = self._rg
         if self._grad is not None:
             t._grad = self._grad.__deepcopy__(memo)
@@ -593,4 +614,4 @@ def result_type(*operands: Any) -> dtype:
     return dtypes.result_type_of(*groups)
 
 
-__all__ = ["CPU", "Size", "Tensor", "check_dim", "check_dims", "result_type", "state", "wrap"]
+__all__ = ["CPU", "Size", "Tensor", "check_dim", "check_dims", "result_type", "wrap"]

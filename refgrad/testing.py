@@ -159,7 +159,8 @@ def _keeping_history() -> AbstractContextManager[None]:
 
     def keep(self: Tensor) -> Tensor:
         t = detach(self)
-        t._edge, t._rg = self._edge, self._rg
+        if (edge := self._current_edge()) is not None:
+            t._place(edge)
         return t
 
     return _attribute(Tensor, "detach", keep)
@@ -177,8 +178,8 @@ def _starting_from_ones() -> AbstractContextManager[None]:
 def _keeping_dtype() -> AbstractContextManager[None]:
     fit = engine._Task._fit
 
-    def keep(self: Any, g: Any, shape: Any, dtype: Any, F: Any) -> Any:
-        return fit(self, g, shape, (g if self.raw else g._data).dtype, F)
+    def keep(self: Any, node: Any, k: int, g: Any, shape: Any, dtype: Any, F: Any) -> Any:
+        return fit(self, node, k, g, shape, (g if self.raw else g._data).dtype, F)
 
     return _attribute(engine._Task, "_fit", keep)
 

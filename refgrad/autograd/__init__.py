@@ -104,14 +104,11 @@ def backward(
     roots = _sequence(tensors)
     seeds = _seeds(roots, _gradients(grad_tensors, len(roots)))
     edges = _edges(roots)
-    captures: dict[Edge, list[int]] | None = None
+    targets: list[Edge] | None = None
     if inputs is not None:
-        captures = {}
-        for k, t in enumerate(inputs):
-            if not t._rg:
-                raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        for t in inputs:
             t.retain_grad()
-            captures.setdefault(t._gradient_edge(), []).append(k)
+        targets = [t._gradient_edge() for t in inputs]
     if create_graph and not _warned:
         _warned.append(True)
         warnings.warn(
@@ -127,8 +124,7 @@ def backward(
         seeds,
         keep_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
-        captures=captures,
-        accumulate=True,
+        targets=targets,
     )
 
 
@@ -183,7 +179,6 @@ def grad(
         keep_graph=create_graph if retain_graph is None else retain_graph,
         create_graph=create_graph,
         captures=captures,
-        accumulate=False,
     )
     for k, g in enumerate(found):
         if g is None:

@@ -15,7 +15,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES
 from refgrad.graph import NO_EDGE, next_sequence
 from refgrad.layout import arranged
-from refgrad.modes import state
+from refgrad.modes import local
 from refgrad.ops.record import Op, OpNode, broadcast_error
 from refgrad.tensor import Tensor
 
@@ -35,18 +35,19 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
     def call(input: Tensor) -> Tensor:
         if type(input) is not Tensor:
             return op(_checked(op, input))
+        modes = local.modes
         x = input._data
         dtype = x.dtype
-        if dtype is not _FLOAT64 and dtype is not _FLOAT32 and dtype.kind != "f":
+        if (dtype is not _FLOAT64 and dtype is not _FLOAT32 and dtype.kind != "f") or not modes.plain:
             return op(input)
         kind = type(x)
-        made = state.run(kernels[kind], x)
+        made = modes.run(kernels[kind], x)
         if type(made) is not kind:
             made = MODULES[kind].asarray(made)
         out = _new(Tensor)
         out._data = made
         out._counter = [0]
-        if input._rg and differentiable and state.grad_enabled:
+        if input._rg and differentiable and modes.grad_enabled:
             plan = plans[1]
             node: OpNode = _new(node_class)
             node.next_functions = (input._edge or input._gradient_edge(),)
@@ -97,10 +98,11 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
             mask = 0
         else:
             return uncommon(input, other)
-        if dtype is not _FLOAT64 and dtype is not _FLOAT32:
+        modes = local.modes
+        if (dtype is not _FLOAT64 and dtype is not _FLOAT32) or not modes.plain:
             return op(input, other)
         try:
-            made = state.run(kernels[kind], x, y)
+            made = modes.run(kernels[kind], x, y)
         except ValueError:
             raise broadcast_error(x, y) from None
         if type(made) is not kind:
@@ -112,7 +114,7 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
         out._counter = [0]
         if input._rg:
             mask += 1
-        if mask and differentiable and state.grad_enabled:
+        if mask and differentiable and modes.grad_enabled:
             plan = plans[mask]
             node: OpNode = _new(node_class)
             node.next_functions = (

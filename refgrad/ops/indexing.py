@@ -6,6 +6,7 @@ of tensors and masks then picks elements all at once, as a copy.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,9 @@ import numpy as np
 from refgrad import dtypes
 from refgrad.devices import MODULES, Array
 from refgrad.layout import arranged_by
-from refgrad.modes import state
-from refgrad.ops.inplace import adopt, before_write, check_history, check_overlap, check_writable
-from refgrad.ops.record import OPS, Op
+from refgrad.modes import local
+from refgrad.ops.inplace import inplace
+from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
 # Views of one kind each, with torch's node names. Their derivatives put a gradient back in place.
@@ -191,16 +192,20 @@ _index_put_op = Op(
 )
 
 
+def _dtypes_differ(target: Tensor, source: Tensor) -> RuntimeError:
+    names = dtypes.SCALAR_TYPE[target.dtype.name], dtypes.SCALAR_TYPE[source.dtype.name]
+    return RuntimeError(
+        f"Index put requires the source and destination dtypes match, got {names[0]} for the destination and "
+        f"{names[1]} for the source."
+    )
+
+
 def index_put(
     input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
     """A copy of `input` with `values` written, or added, at the places that integer tensors name."""
     if input.dtype is not values.dtype:
-        names = dtypes.SCALAR_TYPE[input.dtype.name], dtypes.SCALAR_TYPE[values.dtype.name]
-        raise RuntimeError(
-            "Index put requires the source and destination dtypes match, got "
-            f"{names[0]} for the destination and {names[1]} for the source."
-        )
+        raise _dtypes_differ(input, values)
     places: list[Array | None] = []
     for i in indices:
         places.extend([None] if i is None else _integers(i._data, len(places), input._data.shape))
@@ -234,7 +239,7 @@ def _integers(array: Array, dim: int, shape: tuple[int, ...]) -> list[Array]:
                     f"indexed tensor {list(shape)} at index {dim + k}"
                 )
         module = MODULES[type(array)]
-        return list(state.run(module.nonzero, array))
+        return list(local.modes.run(module.nonzero, array))
     if kind not in "iu":
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return [array]
@@ -323,102 +328,89 @@ def _basic_error(item: Any) -> Exception:
     )
 
 
+def _applied(input: Tensor, key: Any) -> tuple[Tensor, dict[int, Any], list[Tensor]]:
+    """The basic items of a subscript applied as views; what is left: index arrays by dimension, and their tensors."""
+    x, dim = input, 0
+    places: dict[int, Any] = {}
+    guards: list[Tensor] = []
+    for item in _items(key, input._data.ndim):
+        if _is_basic(item):
+            x, dim = _step(x, item, dim)
+        elif isinstance(item, bool) or (isinstance(item, Tensor) and _is_truth(item)):
+            x, _ = _step(x, None, dim)
+            module = MODULES[type(x._data)]
+            places[dim] = module.asarray([0] if bool(item) else [], dtype=np.int64)
+            dim += 1
+        elif isinstance(item, Tensor):
+            guards.append(item)
+            for array in _integers(_beside(item, x), dim, x._data.shape):
+                places[dim] = array
+                dim += 1
+        else:
+            raise _basic_error(item)
+    return x, places, guards
+
+
+def _is_truth(item: Tensor) -> bool:
+    return not item._data.ndim and item._data.dtype.kind == "b"
+
+
+def _in_order(places: dict[int, Any]) -> tuple[Any, ...]:
+    return tuple([places.get(k) for k in range(max(places) + 1)])
+
+
 def getitem(input: Tensor, key: Any) -> Tensor:
     """``input[key]``: a view for integers, slices, None and Ellipsis; a copy where tensors index."""
     if type(key) is int and input._data.ndim:  # the most common case
         size = input._data.shape[0]
         if -size <= key < size:
             return _select(input, dim=0, index=key % size)
-    x, dim = input, 0
-    places: dict[int, Any] = {}
-    guards: list[Tensor] = []
-    first = True
-    for item in _items(key, input._data.ndim):
-        if _is_basic(item):
-            before = x
-            x, dim = _step(x, item, dim)
-            if x is before and first and key is not Ellipsis and isinstance(key, slice):
-                size = x._data.shape[0]
-                x = _slice(x, dim=0, start=0, stop=size, step=1)
-            first = False
-        elif isinstance(item, (Tensor, bool)):
-            first = False
-            if isinstance(item, bool) or (not item._data.ndim and item._data.dtype.kind == "b"):
-                x, _ = _step(x, None, dim)
-                module = MODULES[type(x._data)]
-                places[dim] = module.asarray([0] if bool(item) else [], dtype=np.int64)
-                dim += 1
-            else:
-                guards.append(item)
-                for array in _integers(_beside(item, x), dim, x._data.shape):
-                    places[dim] = array
-                    dim += 1
-        else:
-            raise _basic_error(item)
+    x, places, guards = _applied(input, key)
     if places:
-        return _index_op(x, indices=tuple([places.get(k) for k in range(max(places) + 1)]), guards=tuple(guards))
-    return _alias(x) if x is input else x
+        return _index_op(x, indices=_in_order(places), guards=tuple(guards))
+    if x is input:
+        return _slice(x, dim=0, start=0, stop=x._data.shape[0], step=1) if isinstance(key, slice) else _alias(x)
+    return x
 
 
 # Writing a subscript
 
 
-def _where(key: Any, like: Tensor) -> Any:
-    """A subscript in the form that arrays take: basic items as they are, tensors as arrays."""
-    where = []
-    for item in _as_tuple(key):
-        item = _as_index(item)
-        if isinstance(item, Tensor):
-            item = int(item) if _is_basic(item) else _beside(item, like)
-        elif item is not Ellipsis and not isinstance(item, bool) and not _is_basic(item):
-            raise _basic_error(item)
-        where.append(item)
-    return tuple(where)
-
-
 def setitem(input: Tensor, key: Any, value: Any) -> None:
-    """``input[key] = value`` in place; recorded if either requires grad and grad mode is on."""
-    recording = state.grad_enabled and (input._rg or (isinstance(value, Tensor) and value._rg))
-    if recording and input._rg and input._edge is None and input._base is None:
-        raise RuntimeError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation."
-        )
-    check_writable(input, recording)
-    where = _where(key, input)
-    picks = any(isinstance(i, bool) or type(i) in MODULES for i in where)
-    target = getitem(input.detach(), key)
-    if isinstance(value, Tensor):
-        check_overlap(target, (value,))
-        _check_value(value._data.shape, target._data.shape)
-        values = value._data
-        while values.ndim > target._data.ndim:
-            values = values[0]
-    else:
-        values = value
-    if recording:
-        check_history(input)
-        old = before_write(input, copy=True)
-        source = value if isinstance(value, Tensor) else wrap(_scalar_array(input, value))
-        if source.dtype is not input.dtype:
-            source = source.to(input.dtype)
-        if source._data.ndim > target._data.ndim:
-            source = source.reshape(values.shape)
-        if picks:
-            result = _assign_picked(old, source, where=where)
-        elif target.shape == input.shape:  # all of it: then there is nothing left of the old values
-            result = OPS["copy"](old, source)
-        else:
-            result = _assign_view(old, source, where=where)
-        input._data[where] = values
-        input._counter[0] += 1
-        adopt(input, result)
+    """``input[key] = value`` in place: into a view, or through `index_put_` where tensors index."""
+    source = _as_source(input, value)
+    if key is False:
         return
-    input._data[where] = values
-    input._counter[0] += 1
+    x, places, guards = _applied(input, None if key is True else key)
+    while source._data.ndim > x._data.ndim and source._data.shape[0] == 1:
+        source = source[0]
+    if places:
+        _put(x, source, _in_order(places), tuple(guards))
+    elif source._data.ndim or source._data.shape == x._data.shape:
+        _check_value(source._data.shape, x._data.shape)
+        x.copy_(source)
+    else:
+        x.fill_(source)
 
 
-def _scalar_array(like: Tensor, value: Any) -> Array:
-    return MODULES[type(like._data)].asarray(value, dtype=like._data.dtype)
+def _as_source(like: Tensor, value: Any) -> Tensor:
+    """What is assigned, as a tensor; a number gets the dtype of what it goes into."""
+    if isinstance(value, Tensor):
+        return value
+    if not isinstance(value, (int, float, complex, np.number, np.bool_)):
+        kind = dtypes.SCALAR_TYPE[like.dtype.name]
+        what = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"can't assign a {what} to a torch.{kind}Tensor")
+    if isinstance(value, (complex, np.complexfloating)) and not like.is_complex():
+        raise RuntimeError(f"value cannot be converted to type {like.dtype.name} without overflow")
+    return wrap(MODULES[type(like._data)].asarray(value, dtype=like._data.dtype))
+
+
+@functools.partial(inplace, name="index_put_")
+def _put(old: Tensor, source: Tensor, indices: Any, guards: Any) -> Tensor:
+    if old.dtype is not source.dtype:
+        raise _dtypes_differ(old, source)
+    return _index_put_op(old, source, indices=indices, accumulate=False, guards=guards)
 
 
 def _check_value(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:

@@ -6,31 +6,35 @@ copy; every other tensor that saved the target notices through the version count
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
+from refgrad.counters import bump
 from refgrad.devices import MODULES, Array
 from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
 from refgrad.layout import STRETCHED, is_dense, is_stretched
-from refgrad.modes import state
-from refgrad.ops.record import Op, OpNode
+from refgrad.modes import local
+from refgrad.ops.record import Op, OpNode, broadcast_error
+from refgrad.saved import PACKED
 from refgrad.tensor import Tensor, wrap
-
-_new = object.__new__
+from refgrad.views import rebase
 
 
 def check_writable(target: Tensor, recording: bool) -> None:
-    """Raise what torch raises for a write into a leaf, a view of a leaf, or an expanded tensor."""
-    if recording and target._rg:
-        if target._edge is None and target._base is None:
-            raise RuntimeError(
-                "a leaf Variable that requires grad is being used in an in-place operation."
-            )
-        base = target._base
-        if base is not None and base._edge is None and base._rg:
-            raise RuntimeError(
-                "a view of a leaf Variable that requires grad is being used in an in-place operation."
-            )
+    """Raise what torch raises for a write into a leaf, a view that cannot follow, or memory that cannot be written."""
+    if recording:
+        view = target._view
+        if view is not None:
+            view.check_writable()
+            if target._rg and view.base._edge is None:
+                raise RuntimeError(
+                    "a view of a leaf Variable that requires grad is being used in an in-place operation."
+                )
+        if target._rg and target._current_edge() is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     if is_stretched(target._data):
         raise RuntimeError(STRETCHED)
 
@@ -58,15 +62,6 @@ def check_overlap(target: Tensor, operands: Iterable[Any]) -> None:
             )
 
 
-def check_history(target: Tensor) -> None:
-    """Refuse to record a write that other views of the same memory would have to learn of."""
-    if target._base is not None or target._viewed:
-        raise RuntimeError(
-            "recording an in-place operation on a view, or on a tensor that has views, is not supported yet: "
-            "use the out-of-place form, or write under no_grad()"
-        )
-
-
 def check_result(target: Tensor, shape: tuple[int, ...], found: dtype) -> None:
     """Raise what torch raises for a result that the target cannot hold."""
     if found.category > target.dtype.category:
@@ -81,48 +76,50 @@ def check_result(target: Tensor, shape: tuple[int, ...], found: dtype) -> None:
 def before_write(target: Tensor, copy: bool) -> Tensor:
     """The target as it was: same place in the graph, and a copy of its values where they are needed."""
     old = wrap(target._data.copy() if copy else target._data)
-    old._edge, old._rg = target._edge, target._rg
+    edge = target._current_edge() if copy else None
+    if edge is not None:
+        old._place(edge)
     return old
 
 
 def write(target: Tensor, values: Array) -> None:
     """Overwrite the target's values and count the write."""
     target._data[...] = values
-    target._counter[0] += 1
+    bump(target._counter)
 
 
 def adopt(target: Tensor, result: Tensor) -> None:
     """Give the target, just overwritten, the history of `result`."""
-    assert result._edge is not None
-    node = result._edge[0]
+    edge = result._edge
+    assert edge is not None
+    node = edge[0]
     assert isinstance(node, OpNode) and node.saved is not None
-    if node.plan.results:  # a saved result is the target's own memory, and its version counts
-        versions = list(node.versions)
-        for k in node.plan.results:
+    node.meta = ((target._data.shape, target._data.dtype),)
+    rebase(target, edge)
+    if not node.plan.results:
+        return
+    # A saved result is the target's own memory, and its version counts.
+    versions = list(node.versions)
+    for k in node.plan.results:
+        if versions[k] is not PACKED:
             node.saved[k]._data = target._data
             node.saved[k]._counter = target._counter
             versions[k] = target._counter[0]
-        node.versions = tuple(versions)
-    node.meta = ((target._data.shape, target._data.dtype),)
-    if target._retains:  # retain_grad follows the tensor to its new node
-        assert target._edge is not None and target._edge[0] is not None
-        reference = target._edge[0].ensure_hooks().retained.pop(target._edge[1])
-        node.ensure_hooks().retained[result._edge[1]] = reference
-    target._edge = result._edge
-    target._rg = True
+    node.versions = tuple(versions)
+    if target._view is not None:
+        node.ensure_hooks().stands_for = weakref.ref(target.grad_fn)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     """The in-place form of a public function: its first argument is the target."""
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        recording = state.grad_enabled and (
+        modes = local.modes
+        recording = modes.recording and (
             self._rg or any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values()))
         )
         check_writable(self, recording)
         check_overlap(self, (*args, *kwargs.values()))
-        if recording:
-            check_history(self)
         old = before_write(self, copy=recording)
         result = function(old, *args, **kwargs)
         check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
@@ -185,6 +182,11 @@ def _copied(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         from refgrad.ops.conversion import move
 
         src = move(src, input.device)
+    try:
+        shape = np.broadcast_shapes(input._data.shape, src._data.shape)
+    except ValueError:
+        raise broadcast_error(input._data, src._data) from None
+    check_result(input, shape, input.dtype)
     return _copy(input, src)
 
 

@@ -7,6 +7,7 @@ import warnings
 from functools import reduce
 from typing import Any
 
+from refgrad.counters import bump
 from refgrad.devices import Array
 from refgrad.ops.addmm import addmm
 from refgrad.ops.arguments import integers
@@ -58,7 +59,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 def _row_times(vector: Tensor, matrix: Tensor) -> Tensor:
     out = _first_row(mm(unsqueeze(vector, 0), matrix))
-    out._counter[0] += 1  # squeezed in place
+    bump(out._counter)  # squeezed in place
     return out
 
 

@@ -25,12 +25,16 @@ from typing import Any, ClassVar
 import numpy as np
 
 from refgrad import dtypes
+from refgrad.anomaly import note_origin
+from refgrad.counters import fresh
 from refgrad.devices import MODULES, NUMPY, Array, Kernel
 from refgrad.dtypes import FROM_NUMPY, dtype
-from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
+from refgrad.graph import FREED, NO_EDGE, Edge, Node, modified_in_place, next_sequence
 from refgrad.layout import arranged, laid_out_as
-from refgrad.modes import state
-from refgrad.tensor import Tensor, result_type
+from refgrad.modes import anomaly, local
+from refgrad.saved import PACKED, Packed, Pair, SavedTensor
+from refgrad.tensor import Tensor, result_type, wrap
+from refgrad.views import short_name, view_of
 
 Formula = Callable[..., Any]
 OPS: dict[str, Op] = {}
@@ -153,9 +157,11 @@ class OpNode(Node):
     def _arrays(self) -> list[Any]:
         """The saved values with arrays for tensors; RuntimeError if one was modified since."""
         values = []
-        for value, version in zip(self.saved, self.versions, strict=True):  # type: ignore[arg-type]
+        for k, (value, version) in enumerate(zip(self.saved, self.versions, strict=True)):  # type: ignore[arg-type]
             if version is None:
                 values.append(value)
+            elif version is PACKED:
+                values.append(_bare(self._unpacked(k)))
             elif type(version) is tuple:
                 for t, v in zip(value, version, strict=True):
                     if t._counter[0] != v:
@@ -169,23 +175,80 @@ class OpNode(Node):
 
     def _tensors(self) -> list[Any]:
         """The saved values with tensors in their place in the graph, to be differentiated again."""
-        self._arrays()  # checks the versions
-        values = list(self.saved)  # type: ignore[arg-type]
-        for k in self.plan.results:
-            value = values[k]
-            if type(value) is tuple:
-                values[k] = [self._output(t, number) for number, t in enumerate(value)]
-            else:
-                values[k] = self._output(value, 0)
-        return values
+        return [self._tensor(k) for k in range(len(self.versions))]
+
+    def _tensor(self, k: int) -> Any:
+        """One saved value, with tensors in their place in the graph."""
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        value, version = self.saved[k], self.versions[k]
+        if version is None:
+            return value
+        if version is PACKED:
+            return self._unpacked(k)
+        several = type(version) is tuple
+        for t, v in zip(value, version, strict=True) if several else ((value, version),):
+            if t._counter[0] != v:
+                raise modified_in_place(t, v, self._producer(t))
+        if k in self.plan.results:
+            return [self._output(t, n) for n, t in enumerate(value)] if several else self._output(value, 0)
+        return list(value) if several else value
+
+    def _unpacked(self, k: int) -> Any:
+        """A saved value that went through hooks, as they give it back."""
+        assert self.saved is not None
+        value, results = self.saved[k], k in self.plan.results
+        if type(value) is tuple:
+            return [p.placed((self, number) if results else None) for number, p in enumerate(value)]
+        return value.placed(self._own_place(0) if results else None)
+
+    def _own_place(self, number: int) -> Edge:
+        """Where an output of this node stands in the graph: at another node if it was written into a view."""
+        reference = self.hooks.stands_for if self.hooks is not None else None
+        if reference is None:
+            return self, number
+        node = reference()
+        if node is None:
+            raise RuntimeError("No grad_fn for non-leaf saved tensor")
+        return node, 0
 
     def _output(self, saved: Tensor, number: int) -> Tensor:
         """A saved output back in its place: it was saved without history, which would be a cycle."""
         t = saved.detach()
         if t._data.dtype.kind in "fc":
-            t._edge = (self, number)
-            t._rg = True
+            t._place(self._own_place(number))
         return t
+
+    def pack(self, hooks: Pair) -> None:
+        """Let hooks replace all that was saved."""
+        for k in range(len(self.versions)):
+            self.pack_one(k, hooks)
+
+    def pack_one(self, k: int, hooks: Pair) -> None:
+        """Let hooks replace one saved value, where that is a tensor or stands for one."""
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        if self.versions[k] is PACKED:
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set.")
+        value, name = self.saved[k], self.plan.names[k]
+        if isinstance(value, Tensor):
+            packed: Any = Packed(value, hooks)
+        elif type(value) is tuple and value and isinstance(value[0], Tensor):
+            packed = tuple([Packed(t, hooks) for t in value])
+        elif name in self.op.inputs and type(value) in (int, float, complex):
+            packed = Packed(wrap(NUMPY.asarray(value)), hooks, number=True)  # torch makes a tensor of the number
+        else:
+            return
+        self.saved = (*self.saved[:k], packed, *self.saved[k + 1 :])
+        self.versions = (*self.versions[:k], PACKED, *self.versions[k + 1 :])
+
+    def __getattr__(self, name: str) -> Any:
+        """Saved values: `_saved_self` gives one, `_raw_saved_self` a handle on which hooks can be registered."""
+        start = "_raw_saved_" if name.startswith("_raw_saved_") else "_saved_"
+        if name.startswith(start) and name.removeprefix(start) in self.plan.names:
+            k = self.plan.names.index(name.removeprefix(start))
+            return SavedTensor(self, k) if start == "_raw_saved_" else self._tensor(k)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _producer(self, saved: Tensor) -> str | None:
         """How torch's error names the op that made a saved tensor; None for a leaf."""
@@ -194,10 +257,11 @@ class OpNode(Node):
             outputs = self.saved[k] if type(self.saved[k]) is tuple else (self.saved[k],)
             for number, t in enumerate(outputs):
                 if t is saved:
-                    return f"output {number} of {self.name()}"
-        if saved._edge is None or saved._edge[0] is None:
+                    return f"output {number} of {short_name(self)}"
+        edge = saved._edge if saved._view is None else saved._view.edge
+        if edge is None or edge[0] is None:
             return None
-        return f"output {saved._edge[1]} of {saved._edge[0].name()}"
+        return f"output {edge[1]} of {short_name(edge[0])}"
 
     def _promoted(self, values: list[Any], names: Any) -> list[Any]:
         """Saved operands as they meet a gradient in torch.
@@ -355,9 +419,9 @@ class Op:
                     promoted = common
         kernel = self.kernels[next(type(a) for a in arrays if type(a) in MODULES)]
         if self.sequence:
-            return state.run(kernel, arrays, **params), promoted
+            return local.modes.run(kernel, arrays, **params), promoted
         try:
-            made = state.run(kernel, *arrays, **params)
+            made = local.modes.run(kernel, *arrays, **params)
             if self.number_in_single and common is dtypes.float16:
                 made = made.astype(common.numpy)
             if self.elementwise and len(arrays) > 1 and type(made) in MODULES:
@@ -386,20 +450,29 @@ class Op:
         if self.number_in_single and any(isinstance(t, Tensor) and t._data.itemsize == 2 for t in inputs):
             inputs = tuple([t if isinstance(t, Tensor) or t is True else _in_single(t) for t in inputs])
         made, promoted = self.compute(inputs, params)
-        base = next((t for t in inputs if isinstance(t, Tensor)), None) if self.view else None
-        outputs = [_output(a, base) for a in (made if self.several else (made,))]
-        if self.vjp is not None and state.grad_enabled:
-            mask = 0
+        outputs = [_output(a) for a in (made if self.several else (made,))]
+        if self.view:
+            source = next(t for t in inputs if isinstance(t, Tensor))
+            for t in outputs:
+                self._look_into(source, t, params)
+        mask = 0
+        if self.vjp is not None and local.modes.recording:
             for k, t in enumerate(inputs):
                 if isinstance(t, Tensor) and t._rg:
                     mask |= 1 << k
             mask &= self.wanting
-            if mask:
-                self.record(mask, inputs, params, outputs, promoted)
-        elif base is not None and base._rg:
+        if mask:
+            self.record(mask, inputs, params, outputs, promoted)
+        elif self.view:
             for t in outputs:
-                t._rg = t._inherits = True
+                if t._view is not None:
+                    t._inherit()
         return tuple(outputs) if self.several else outputs[0]
+
+    def _look_into(self, source: Tensor, made: Tensor, params: Mapping[str, Any]) -> None:
+        """Make a view of `source` of what was made."""
+        made._counter = source._counter
+        made._view = view_of(source, self.several, made._data.dtype is not source._data.dtype, (self, params))
 
     def _plain_scalars(self, params: Mapping[str, Any]) -> bool:
         """Whether the parameters that take part in promotion leave a floating point dtype as it is."""
@@ -409,13 +482,14 @@ class Op:
         """A call of one plain tensor with one result: what `__call__` does, without its generality."""
         if self.check is not None and self.promote is None:
             self.check(input, **params)
-        out = _output(state.run(self.kernels[type(data)], data, **params), input if self.view else None)
-        if input._rg:
-            if not state.grad_enabled or self.vjp is None:
-                if self.view:
-                    out._rg = out._inherits = True
-            elif self.wanting and out._data.dtype.kind in "fc":
-                self.record(1, (input,), params, [out], None)
+        modes = local.modes
+        out = _output(modes.run(self.kernels[type(data)], data, **params))
+        if self.view:
+            self._look_into(input, out, params)
+        if input._rg and self.wanting and modes.recording and self.vjp is not None and out._data.dtype.kind in "fc":
+            self.record(1, (input,), params, [out], None)
+        elif out._view is not None:
+            out._inherit()
         return out
 
     def record(
@@ -445,24 +519,34 @@ class Op:
         node.hooks = None
         node.sequence = next_sequence()
         node.meta = tuple([(t._data.shape, t._data.dtype) for t in outputs])
+        if not local.modes.plain:
+            extra(node)
         for k, t in marked:
-            t._edge = (node, k)
-            t._rg = True
+            t._place((node, k))
 
 
-def _output(made: Any, base: Tensor | None) -> Tensor:
-    """A result as a tensor: NumPy gives scalars for 0-dim results. A view shares its base's counter."""
+def _output(made: Any) -> Tensor:
+    """A result as a tensor: NumPy gives scalars for 0-dim results."""
     t = _new(Tensor)
     t._data = made if type(made) in MODULES else NUMPY.asarray(made)
-    if base is None:
-        t._counter = [0]
-    else:
-        t._counter = base._counter
-        root = t._base = base if base._base is None else base._base
-        root._viewed = True
-        if not root._rg:
-            root.note_view(t)
+    t._counter = fresh()
     return t
+
+
+def _bare(unpacked: Any) -> Any:
+    """Arrays instead of tensors, in what `OpNode` unpacked."""
+    if isinstance(unpacked, list):
+        return [t._data for t in unpacked]
+    return unpacked._data if isinstance(unpacked, Tensor) else unpacked
+
+
+def extra(node: OpNode) -> None:
+    """What a node gets where modes are on that are rare."""
+    modes = local.modes
+    if anomaly.enabled:
+        note_origin(node)
+    if modes.packing is not None:
+        node.pack(modes.packing)
 
 
 def _on_one_device(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

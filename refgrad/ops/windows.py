@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from refgrad.devices import MODULES, Array
+from refgrad.graph import Edge
+from refgrad.layout import Geometry, geometry_of, offset_of, owner_of
 from refgrad.ops.arguments import integer, integers, tensor_argument
 from refgrad.ops.record import Op
 from refgrad.ops.shape import ravel
-from refgrad.tensor import Tensor, check_dim
+from refgrad.tensor import Tensor, check_dim, wrap
 
 __all__ = ["as_strided", "diag", "diag_embed", "diagflat", "diagonal"]
 
@@ -151,29 +152,11 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return _unfold_op(self, dim=dim, size=size, step=step)
 
 
-# as_strided. A geometry is (size, stride, offset), counted in elements from the start of the memory.
-
-Geometry = tuple[tuple[int, ...], tuple[int, ...], int]
-
-
-def _owner(array: Array) -> Array:
-    """The array whose memory `array` looks into."""
-    owner, base = array, array.base
-    while base is not None:
-        if type(base) is type(array):
-            owner = base
-        base = getattr(base, "base", None)
-    return owner
-
-
-def _offset_of(self: Tensor) -> int:
-    """Where in its memory the tensor starts, in elements."""
-    xp, data = MODULES[type(self._data)], self._data
-    return (xp.address(data) - xp.address(_owner(data))) // data.itemsize
+# as_strided
 
 
 def _as_strided(xp: Any, x: Any, own: Geometry, seen: Geometry) -> Any:
-    owner = _owner(x)
+    owner = owner_of(x)
     memory = _strided(xp, owner, (owner.size,), (owner.itemsize,)).view(x.dtype)
     size, stride, offset = seen
     return _strided(xp, memory[offset:], size, [s * x.itemsize for s in stride])
@@ -246,11 +229,11 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
         )
     if any(n < 0 for n in sizes):
         raise RuntimeError(f"Storage size calculation overflowed with sizes={list(sizes)} and strides={list(strides)}")
-    start = _offset_of(input)
+    start = offset_of(input._data)
     seen = (sizes, strides, start if storage_offset is None else storage_offset)
     if seen[2] < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {seen[2]}")
-    needed, there = _end(seen) * input.itemsize, _owner(input._data).nbytes
+    needed, there = _end(seen) * input.itemsize, owner_of(input._data).nbytes
     if needed > there:
         raise RuntimeError(
             f"setStorage: sizes {list(sizes)}, strides {list(strides)}, storage offset {seen[2]}, and "
@@ -258,7 +241,16 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"{input.itemsize} requiring a storage size of {needed} are out of bounds for storage of size "
             f"{there}"
         )
-    return _as_strided_op(input, own=(input._data.shape, input.stride(), start), seen=seen)
+    return _as_strided_op(input, own=geometry_of(input._data), seen=seen)
+
+
+def edge_to(base: Tensor, view: Tensor) -> Edge:
+    """A gradient edge for `view`, through a new node that looks into the memory of `base`."""
+    out = wrap(view._data)
+    params = {"own": geometry_of(base._data), "seen": geometry_of(view._data)}
+    _as_strided_op.record(1, (base,), params, [out], None)
+    assert out._edge is not None
+    return out._edge
 
 
 METHODS = {
@@ -267,7 +259,7 @@ METHODS = {
     "diag_embed": diag_embed,
     "diagflat": diagflat,
     "diagonal": diagonal,
-    "storage_offset": _offset_of,
+    "storage_offset": lambda self: offset_of(self._data),
     "unfold": unfold,
 }
 INPLACE: dict[str, Any] = {}

@@ -35,8 +35,7 @@ def _square(torch):
 
 @case(84)
 def operands_that_overlap_the_target_partly(torch):
-    found = []
-    for write in (
+    writes = (
         lambda b: b.add_(b.t()),
         lambda b: b[1:].add_(b[:-1]),
         lambda b: b[:, 1:].add_(b[:, :-1]),
@@ -45,9 +44,8 @@ def operands_that_overlap_the_target_partly(torch):
         lambda b: b.pow_(b.t()),
         lambda b: b.__setitem__(slice(1, None), b[:-1]),
         lambda b: b.__setitem__(slice(None), b.t()),
-    ):
-        found.append(error(write, _square(torch)))
-    return found
+    )
+    return [error(write, _square(torch)) for write in writes]
 
 
 @case(84)
