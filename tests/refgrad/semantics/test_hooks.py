@@ -265,4 +265,30 @@ def saved_values_by_name(torch):
     return seen, error(lambda: y.grad_fn._saved_self)
 
 
+@case(105, 106)
+def hook_sees_the_whole_gradient_and_may_replace_it(torch):
+    x = leaf(torch, 3)
+    seen = []
+    y = x * 2
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    y.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: seen.append(g.tolist()))
+    (y * 2 + y * 3).backward()
+    return seen, x.grad
+
+
+@case(106)
+def hook_that_returns_a_number(torch):
+    x = leaf(torch, 3)
+    x.register_hook(lambda g: 3)
+    x.backward()
+
+
+@case(106)
+def hook_that_changes_the_shape(torch):
+    x = leaf(torch, 3)
+    x.register_hook(lambda g: g.sum())
+    x.backward()
+
+
 test_as_torch = as_torch(__name__)

@@ -198,4 +198,43 @@ def backward_in_inference_mode(torch):
     return x.grad, x.grad.is_inference()
 
 
+@case(60)
+def factories_and_flags_ignore_no_grad(torch):
+    with torch.no_grad():
+        return torch.ones(2, requires_grad=True), torch.ones(2).requires_grad_()
+
+
+@case(62)
+def set_grad_enabled_as_a_function(torch):
+    torch.set_grad_enabled(False)
+    y = leaf(torch, 3) * 2
+    torch.set_grad_enabled(True)
+    return y
+
+
+@case(62)
+def set_grad_enabled_as_a_context(torch):
+    with torch.set_grad_enabled(False):
+        y = leaf(torch, 3) * 2
+    return y, torch.is_grad_enabled()
+
+
+@case(62)
+def set_grad_enabled_as_a_decorator(torch):
+    @torch.set_grad_enabled(False)
+    def double(x):
+        return x * 2
+
+    return double(leaf(torch, 3)), torch.is_grad_enabled()
+
+
+@case(62)
+def an_exception_restores_the_mode(torch):
+    try:
+        with torch.no_grad():
+            raise KeyError
+    except KeyError:
+        return torch.is_grad_enabled()
+
+
 test_as_torch = as_torch(__name__)

@@ -1,0 +1,153 @@
+"""How gradients come into .grad: sums, dtypes, layouts, assigned ones."""
+
+from __future__ import annotations
+
+from tests.refgrad.semantics.rows import as_torch, case, leaf
+
+
+@case(39)
+def accumulation_adds_in_place(torch):
+    x = leaf(torch, 1, 2)
+    (x * 2).sum().backward()
+    first = x.grad
+    (x * 3).sum().backward()
+    return x.grad is first, x.grad, first._version
+
+
+@case(40)
+def accumulation_under_create_graph_makes_a_new_tensor(torch):
+    x = leaf(torch, 1, 2)
+    (x * x).sum().backward()
+    first = x.grad
+    (x * x).sum().backward(create_graph=True)
+    return x.grad is first, x.grad, first
+
+
+@case(35)
+def gradient_reaching_a_leaf_with_zero_derivative(torch):
+    x, y = leaf(torch, 1), leaf(torch, 2)
+    (x * 0).sum().backward()
+    return x.grad, y.grad
+
+
+@case(36, 37)
+def two_leaves_never_share_a_gradient(torch):
+    x, y = leaf(torch, 1, 2), leaf(torch, 3, 4)
+    (x + y).sum().backward()
+    x.grad.mul_(10)
+    return x.grad, y.grad
+
+
+@case(37)
+def seed_is_not_aliased(torch):
+    x = leaf(torch, 1, 2)
+    seed = torch.tensor([5.0, 6.0], dtype=torch.float64)
+    (x + 0).backward(seed)
+    seed.mul_(10)
+    return x.grad
+
+
+@case(44)
+def gradient_takes_the_layout_of_a_transposed_leaf(torch):
+    x = torch.arange(6.0, dtype=torch.float64).reshape(2, 3).t().detach().requires_grad_()
+    (x * 2).sum().backward()
+    return x.grad
+
+
+@case(44)
+def gradient_of_an_expanded_leaf_is_dense(torch):
+    x = torch.ones(3, dtype=torch.float64).expand(2, 3).detach().requires_grad_()
+    (x * 2).sum().backward()
+    return x.grad
+
+
+@case(189, 190)
+def gradient_of_float32_operand_of_float64_product(torch):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = leaf(torch, 3, 4)
+    z = x * y
+    z.sum().backward()
+    return z, x.grad, y.grad
+
+
+@case(190)
+def zero_dim_operand_does_not_widen(torch):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    s = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    z = x * s
+    z.sum().backward()
+    return z, x.grad, s.grad
+
+
+@case(175)
+def broadcast_operands_get_sums(torch):
+    x = torch.ones(3, 1, dtype=torch.float64, requires_grad=True)
+    y = torch.ones(1, 2, dtype=torch.float64, requires_grad=True)
+    s = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    (x * y * s).sum().backward()
+    return x.grad, y.grad, s.grad
+
+
+@case(46, 175)
+def broadcasting_against_nothing(torch):
+    x = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    z = x * torch.ones(0, dtype=torch.float64)
+    z.sum().backward()
+    return z, x.grad
+
+
+@case(42)
+def assigned_grad_is_the_accumulator(torch):
+    x = leaf(torch, 1, 2)
+    mine = torch.ones(2, dtype=torch.float64)
+    x.grad = mine
+    (x * 2).sum().backward()
+    return x.grad is mine, mine
+
+
+@case(42)
+def grad_of_wrong_shape(torch):
+    leaf(torch, 1, 2).grad = torch.ones(3, dtype=torch.float64)
+
+
+@case(42)
+def grad_of_wrong_dtype(torch):
+    leaf(torch, 1, 2).grad = torch.ones(2)
+
+
+@case(42)
+def grad_of_wrong_type(torch):
+    leaf(torch, 1, 2).grad = 1
+
+
+@case(42)
+def grad_of_itself(torch):
+    x = leaf(torch, 1, 2)
+    x.grad = x
+
+
+@case(5)
+def deleting_grad(torch):
+    x = leaf(torch, 1, 2)
+    x.sum().backward()
+    del x.grad
+    return x.grad
+
+
+@case(47)
+def retained_gradient_of_a_non_leaf(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    y.retain_grad()
+    (y * y).backward(retain_graph=True)
+    first = y.grad
+    (y * y).backward()
+    return first, y.grad, x.grad, y.retains_grad
+
+
+@case(113)
+def retain_grad_without_grad(torch):
+    torch.ones(1).retain_grad()
+
+
+test_as_torch = as_torch(__name__)

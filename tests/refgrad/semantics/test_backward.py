@@ -1,0 +1,242 @@
+"""Arguments of backward() and grad(), and their errors."""
+
+from __future__ import annotations
+
+from tests.refgrad.semantics.rows import as_torch, case, leaf
+
+
+@case(15)
+def backward_without_grad(torch):
+    torch.ones(1).backward()
+
+
+@case(16)
+def backward_of_vector_without_gradient(torch):
+    (leaf(torch, 1, 2) * 2).backward()
+
+
+@case(16)
+def backward_of_one_element_matrix(torch):
+    x = leaf(torch, 3)
+    (x * x).reshape(1, 1).backward()
+    return x.grad
+
+
+@case(18)
+def backward_with_gradient_of_wrong_shape(torch):
+    (leaf(torch, 1, 2) * 2).backward(torch.ones(3, dtype=torch.float64))
+
+
+@case(18)
+def backward_with_broadcastable_gradient(torch):
+    (leaf(torch, 1, 2) * 2).backward(torch.ones(1, dtype=torch.float64))
+
+
+@case(20)
+def backward_with_gradient_of_other_dtype(torch):
+    x = leaf(torch, 1, 2)
+    (x * 2).backward(torch.ones(2, dtype=torch.int64))
+    return x.grad
+
+
+@case(21)
+def backward_with_a_float(torch):
+    (leaf(torch, 1) * 2).backward(1.0)
+
+
+@case(21)
+def backward_with_a_list_of_floats(torch):
+    torch.autograd.backward([leaf(torch, 1) * 2], [1.0])
+
+
+@case(21)
+def backward_with_fewer_gradients(torch):
+    x = leaf(torch, 1)
+    torch.autograd.backward([x * 2, x * 3], [torch.ones(1, dtype=torch.float64)])
+
+
+@case(21)
+def backward_with_more_gradients(torch):
+    x = leaf(torch, 1)
+    one = torch.ones(1, dtype=torch.float64)
+    torch.autograd.backward([x * 2], [one, one])
+    return x.grad
+
+
+@case(21)
+def backward_of_nothing(torch):
+    torch.autograd.backward([])
+
+
+@case(22)
+def backward_with_empty_inputs(torch):
+    (leaf(torch, 1) * 2).backward(inputs=[])
+
+
+@case(28)
+def backward_with_inputs_only_touches_them(torch):
+    x, y = leaf(torch, 1), leaf(torch, 2)
+    (x * y).backward(inputs=[x])
+    return x.grad, y.grad
+
+
+@case(28)
+def backward_with_a_non_leaf_input(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    (y * y).backward(inputs=[y])
+    return x.grad, y.grad
+
+
+@case(26)
+def backward_with_the_same_input_twice(torch):
+    x = leaf(torch, 3)
+    (x * x).backward(inputs=[x, x])
+    return x.grad
+
+
+@case(29)
+def backward_with_an_unused_input(torch):
+    x, y = leaf(torch, 3), leaf(torch, 1)
+    (x * x).backward(inputs=[y])
+    return x.grad, y.grad
+
+
+@case(23)
+def backward_with_an_input_that_has_no_grad(torch):
+    (leaf(torch, 3) * 2).backward(inputs=[torch.ones(1)])
+
+
+@case(26)
+def the_same_root_twice(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    torch.autograd.backward([y, y])
+    return x.grad
+
+
+@case(58)
+def two_roots_that_share_a_node(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    torch.autograd.backward([y * 2, y * y])
+    return x.grad
+
+
+@case(26)
+def a_root_inside_the_graph_of_another(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    torch.autograd.backward([y, y * y])
+    return x.grad
+
+
+@case(26)
+def a_leaf_as_root(torch):
+    x = leaf(torch, 3)
+    x.backward()
+    return x.grad
+
+
+@case(34)
+def grad_returns_and_does_not_accumulate(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    return torch.autograd.grad(x * y, (x, y)), x.grad
+
+
+@case(24)
+def grad_of_an_unused_input(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    torch.autograd.grad(x * 2, y)
+
+
+@case(24)
+def grad_of_an_unused_input_allowed(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    return torch.autograd.grad(x * 2, (x, y), allow_unused=True)
+
+
+@case(25)
+def grad_materialised(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    return torch.autograd.grad(x * 2, (x, y), materialize_grads=True)
+
+
+@case(25)
+def grad_materialised_and_not_allowed(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    torch.autograd.grad(x * 2, (x, y), materialize_grads=True, allow_unused=False)
+
+
+@case(26)
+def grad_with_respect_to_itself(torch):
+    x = leaf(torch, 3)
+    return torch.autograd.grad(x, x)
+
+
+@case(27)
+def grad_with_respect_to_a_non_leaf(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    return torch.autograd.grad(y * y, (y, x))
+
+
+@case(26)
+def grad_with_respect_to_the_same_input_twice(torch):
+    x = leaf(torch, 3)
+    return torch.autograd.grad(x * x, (x, x))
+
+
+@case(22)
+def grad_without_inputs(torch):
+    torch.autograd.grad(leaf(torch, 3) * 2, [])
+
+
+@case(23)
+def grad_of_something_without_grad(torch):
+    torch.autograd.grad(leaf(torch, 3) * 2, torch.ones(1))
+
+
+@case(33)
+def grad_with_respect_to_a_number(torch):
+    torch.autograd.grad(leaf(torch, 3) * 2, [3.0])
+
+
+@case(30, 54)
+def grad_prunes_what_is_not_asked_for(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    a, b = x * x, y * y
+    z = a * b
+    first = torch.autograd.grad(z, x, retain_graph=False)
+    b.backward()  # never run, so never freed
+    return first, y.grad
+
+
+@case(34)
+def backward_works_under_no_grad(torch):
+    x = leaf(torch, 3)
+    y = x * x
+    with torch.no_grad():
+        y.backward()
+    return x.grad
+
+
+@case(34, 67)
+def create_graph_works_under_no_grad(torch):
+    x = leaf(torch, 3)
+    y = x**3
+    with torch.no_grad():
+        (g,) = torch.autograd.grad(y, x, create_graph=True)
+    return g
+
+
+@case(27, 110)
+def gradients_are_captured_before_the_hooks_of_nodes_that_run(torch):
+    x = leaf(torch, 1, 2)
+    y = x * 3
+    y.register_hook(lambda g: g * 2)
+    both = torch.autograd.grad(y.sum(), [y, x], retain_graph=True)
+    return both, torch.autograd.grad(y.sum(), [y])
+
+
+test_as_torch = as_torch(__name__)

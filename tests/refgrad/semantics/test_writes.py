@@ -1,0 +1,151 @@
+"""Writes into tensors of a graph, and what notices them."""
+
+from __future__ import annotations
+
+from tests.refgrad.semantics.rows import as_torch, case, leaf
+
+
+@case(86)
+def detach_shares_memory_and_cuts(torch):
+    x = leaf(torch, 3, 4)
+    d = (x * 2).detach()
+    e = x.detach()
+    with torch.no_grad():
+        e.mul_(10)
+    return d, x, e, x._version
+
+
+@case(79, 86)
+def writes_through_detach_are_noticed(torch):
+    x = leaf(torch, 3, 4)
+    y = x * x
+    x.detach().mul_(2)
+    y.sum().backward()
+
+
+@case(79)
+def writes_through_data_are_not_noticed(torch):
+    x = leaf(torch, 3, 4)
+    y = x * x
+    x.data *= 10
+    y.sum().backward()
+    return x, x.grad
+
+
+@case(86)
+def detach_in_place(torch):
+    y = leaf(torch, 3) * 2
+    return y.detach_(), y
+
+
+@case(81)
+def in_place_on_a_leaf(torch):
+    leaf(torch, 3).mul_(2)
+
+
+@case(61)
+def in_place_on_a_leaf_under_no_grad(torch):
+    x = leaf(torch, 3)
+    with torch.no_grad():
+        x.mul_(2)
+    return x, x._version
+
+
+@case(74)
+def in_place_on_a_result(torch):
+    x = leaf(torch, 3, 4)
+    y = x * 2
+    y.mul_(5)
+    y += 1
+    y.sum().backward()
+    return y, x.grad, y._version
+
+
+@case(82)
+def in_place_with_a_tensor_that_requires_grad(torch):
+    x = leaf(torch, 3, 4)
+    y = torch.ones(2, dtype=torch.float64)
+    y.mul_(x)
+    y.sum().backward()
+    return y, x.grad
+
+
+@case(80)
+def in_place_that_saves_its_own_input(torch):
+    x = leaf(torch, 3, 4)
+    y = x * 2
+    y.pow_(3)
+    y.sum().backward()
+    return y, x.grad
+
+
+@case(80)
+def in_place_that_saves_its_result(torch):
+    x = leaf(torch, 3, 4)
+    y = x * 2
+    y.exp_()
+    y.sum().backward()
+    return x.grad
+
+
+@case(76)
+def in_place_after_its_result_was_saved(torch):
+    x = leaf(torch, 3, 4)
+    y = (x * 2).exp_()
+    y.add_(1)
+    y.sum().backward()
+
+
+@case(76)
+def in_place_on_a_saved_tensor(torch):
+    x = leaf(torch, 3, 4)
+    y = x * 2
+    z = y * y
+    y.add_(1)
+    z.sum().backward()
+
+
+@case(80)
+def in_place_product_with_itself(torch):
+    y = leaf(torch, 3, 4) * 2
+    y.mul_(y)
+    y.sum().backward()
+
+
+@case(78)
+def in_place_on_an_unsaved_tensor(torch):
+    x = leaf(torch, 3, 4)
+    y = x + 1
+    z = y + 1
+    y.mul_(2)
+    (z + y).sum().backward()
+    return x.grad
+
+
+@case(84)
+def in_place_that_broadcasts_up(torch):
+    torch.ones(2).add_(torch.ones(3, 2))
+
+
+@case(84)
+def in_place_that_would_lose_the_fraction(torch):
+    torch.ones(2, dtype=torch.int64).add_(1.5)
+
+
+@case(84)
+def in_place_on_an_expanded_tensor(torch):
+    torch.ones(2).expand(3, 2).add_(1)
+
+
+@case(83, 101)
+def zero_fill_and_copy_in_place(torch):
+    x = leaf(torch, 3, 4)
+    a, b, c = x * 2, x * 2, x * 2
+    a.zero_()
+    b.fill_(7)
+    c.copy_(x)
+    (a + b + c).sum().backward()
+    return a, b, c, x.grad
+
+
+test_as_torch = as_torch(__name__)
