@@ -20,7 +20,7 @@ from refgrad.counters import bump
 from refgrad.devices import MODULES, NUMPY, Array, current_device_kept
 from refgrad.dtypes import FROM_NUMPY
 from refgrad.graph import AccumulateGrad, Edge, HookDict, Node
-from refgrad.layout import STRETCHED, copy_order, is_stretched
+from refgrad.layout import STRETCHED, copy_order, is_dense, is_stretched
 from refgrad.modes import anomaly, local
 from refgrad.ops.names import TENSORS, names_for
 from refgrad.tensor import Tensor, wrap
@@ -45,7 +45,7 @@ def run(
     """
     modes = local.modes
     outer = modes.backward
-    if outer is not None and outer.depth >= DEPTH:
+    if modes.depth >= DEPTH:
         return _elsewhere(
             lambda: run(
                 roots,
@@ -56,15 +56,17 @@ def run(
                 targets=targets,
             )
         )
-    task = _Task(keep_graph, create_graph, captures, targets, 1 if outer is None else outer.depth + 1)
+    task = _Task(keep_graph, create_graph, captures, targets)
     before = modes.grad_enabled
     modes.set_grad(create_graph)
     modes.backward = task
+    modes.depth += 1
     try:
         if create_graph:
             task.run(roots, list(seeds), TENSORS)
         else:
             arrays = [t._data for t in seeds]
+            task.tensors.update({id(t._data): (t._data, t) for t in seeds})
             names = names_for(arrays[0]) if arrays else None
             with current_device_kept():
                 task.run(roots, arrays, names)
@@ -73,6 +75,7 @@ def run(
     finally:
         modes.set_grad(before)
         modes.backward = outer
+        modes.depth -= 1
     return task.results
 
 
@@ -106,15 +109,13 @@ class _Task:
         create_graph: bool,
         captures: dict[Edge, list[int]] | None,
         targets: Sequence[Edge] | None,
-        depth: int,
     ) -> None:
         self.keep_graph = keep_graph
         self.raw = not create_graph
-        self.depth = depth
         self.callbacks: list[Callable[[], Any]] = []
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
-        self.captured: dict[int, tuple[Any, Tensor]] = {}  # by `id` of the array: one gradient is one tensor
+        self.tensors: dict[int, tuple[Any, Tensor]] = {}  # seeds and results by `id` of their arrays, kept beside
         self.targets = None if targets is None else [node for node, _ in targets if node is not None]
         self.wanted: set[Node] | None = None  # the nodes to run; None for all
         if captures is not None:
@@ -304,7 +305,7 @@ class _Task:
                 )
             g = local.modes.run(names.sum_to, g, shape=shape) if self.raw else names.sum_to(g, shape=shape)
         data = g if self.raw else g._data
-        if data.dtype is not dtype:
+        if data.dtype is not dtype and dtype is not None:
             if data.dtype.kind == "c" and dtype.kind == "f":
                 g = names.real(g)
             if self.raw:
@@ -330,15 +331,22 @@ class _Task:
             g = gradient[number] if len(node.meta) > 1 and gradient is not None else gradient
             made = g
             if g is not None and self.raw:
-                # The array is kept beside its tensor: while it lives no other can have its id.
-                _, made = self.captured.setdefault(id(g), (g, _as_tensor(g)))
+                made = self._tensor(g)
+                self.tensors[id(g)] = g, made  # while the array is kept, no other has its id
             for position in positions:
                 self.results[position] = made
+
+    def _tensor(self, g: Any) -> Any:
+        """A gradient as the tensor that is seen: always the same one for a seed and for a result."""
+        if not self.raw or g is None:
+            return g
+        known = self.tensors.get(id(g))
+        return _as_tensor(g) if known is None else known[1]
 
     def _slots(self, node: Node, gradient: Any) -> list[Any]:
         """The gradients of all outputs of a node, as tensors."""
         slots = gradient if type(gradient) is list else [gradient] * len(node.meta)
-        return [_as_tensor(g) if self.raw and g is not None else g for g in slots]
+        return [self._tensor(g) for g in slots]
 
     def _gradient(self, node: Node, slots: Sequence[Tensor | None]) -> Any:
         """The reverse: what a node is given, which is None if all gradients are undefined."""
@@ -380,7 +388,7 @@ class _Task:
     def _posthooks(self, node: Node, made: Sequence[Any], gradient: Any) -> list[Any]:
         assert node.hooks is not None
         given = tuple(self._slots(node, gradient))
-        slots = [_as_tensor(g) if self.raw and g is not None else g for g in made]
+        slots = [self._tensor(g) for g in made]
         for hook in list(node.hooks.after.values()):
             slots = _answered(slots, hook(tuple(slots), given), hook)
         return [g._data if self.raw and g is not None else g for g in slots]
@@ -483,18 +491,25 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
     if raw:
         if before is None:
             leaf = variable._data
-            made = MODULES[type(leaf)].empty_like(leaf, order=copy_order(leaf))
+            made = MODULES[type(leaf)].empty_like(leaf, order=copy_order(leaf), dtype=gradient.dtype)
             made[...] = gradient
             variable._grad = wrap(made)
         else:
             data = before._data
+            if data.shape != gradient.shape:  # `.grad` is of an old shape
+                before.add_(_as_tensor(gradient))
+                return
             if is_stretched(data):
                 raise RuntimeError(STRETCHED)
             local.modes.run(np.add if type(data) is np.ndarray else _add_into, data, gradient, data)
             bump(before._counter)
         return
     if before is None:
-        variable._grad = TENSORS.copy(wrap(MODULES[type(variable._data)].empty_like(variable._data)), gradient)
+        leaf = variable._data
+        made = MODULES[type(leaf)].empty_like(leaf, dtype=gradient._data.dtype)
+        variable._grad = TENSORS.copy(wrap(made), gradient)
+        if is_dense(leaf):
+            bump(variable._grad._counter)  # torch copies into it
     else:
         variable._grad = before + gradient
 

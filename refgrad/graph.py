@@ -166,8 +166,7 @@ class AccumulateGrad(Node):
 
     @property
     def meta(self) -> Any:
-        data = self.variable._data
-        return ((data.shape, data.dtype),)
+        return ((self.variable._data.shape, self.variable._gradient_dtype()),)
 
 
 def modified_in_place(saved: Tensor, expected: int, output_of: str | None) -> RuntimeError:

@@ -28,7 +28,8 @@ class Modes:
 
     __slots__ = (
         "__weakref__",
-        "backward",  # the backward pass under way on this thread, for reentrant ones
+        "backward",  # the backward pass under way
+        "depth",  # how many are, on this thread, each within another
         "forward",  # the level of forward mode that was entered
         "grad_enabled",
         "inference",
@@ -50,6 +51,7 @@ class Modes:
         self.refusing: str | None = None
         self.forward: Any = None
         self.backward: Any = None
+        self.depth = 0
         self.sparing: Any = None
         self.settle()
         _all.add(self)

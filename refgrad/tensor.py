@@ -57,6 +57,16 @@ def wrap(data: Array) -> Tensor:
     return t
 
 
+class _ReadOnly(property):
+    """An attribute that nobody can set, which torch words in its own way."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        raise AttributeError(f"attribute '{self.name}' of 'torch._C.TensorBase' objects is not writable")
+
+
 class Tensor:
     """An n-dimensional array that records what is computed from it.
 
@@ -69,6 +79,7 @@ class Tensor:
     _edge: Edge | None = None  # (grad_fn, output number) of a computed tensor; a view keeps its own
     _rg = False
     _grad: Tensor | None = None
+    _grad_dtype: Any = ...  # NumPy dtype, or None for any; by default that of the tensor
     _view: View | None = None  # what a view looks into
     _inherits = False  # a view without an edge: it requires grad for its base's sake only
     _heirs: weakref.WeakValueDictionary[int, Tensor] | None = None  # the views that may inherit
@@ -116,7 +127,7 @@ class Tensor:
 
     # Description
 
-    @property
+    @_ReadOnly
     def shape(self) -> Size:
         return Size(self._data.shape)
 
@@ -126,7 +137,7 @@ class Tensor:
             return Size(self._data.shape)
         return self._data.shape[check_dim(dim, self._data.ndim)]
 
-    @property
+    @_ReadOnly
     def ndim(self) -> int:
         return int(self._data.ndim)
 
@@ -142,26 +153,26 @@ class Tensor:
     def dtype(self) -> dtype:
         return FROM_NUMPY[self._data.dtype]
 
-    @property
+    @_ReadOnly
     def device(self) -> device:
         return MODULES[type(self._data)].device_of(self._data)
 
-    @property
+    @_ReadOnly
     def is_cuda(self) -> bool:
         return self.device.type == "cuda"
 
-    @property
+    @_ReadOnly
     def layout(self) -> str:
         return "torch.strided"
 
-    @property
+    @_ReadOnly
     def itemsize(self) -> int:
         return int(self._data.itemsize)
 
     def element_size(self) -> int:
         return int(self._data.itemsize)
 
-    @property
+    @_ReadOnly
     def nbytes(self) -> int:
         return int(self._data.nbytes)
 
@@ -282,18 +293,18 @@ class Tensor:
         """(grad_fn, output number); None for a leaf. That of a view follows writes into its memory."""
         return self._edge if self._view is None else self._view.current(self)
 
-    @property
+    @_ReadOnly
     def grad_fn(self) -> Node | None:
         """The node that computed this tensor; None for a leaf."""
         edge = self._current_edge()
         return None if edge is None else edge[0]
 
-    @property
+    @_ReadOnly
     def output_nr(self) -> int:
         edge = self._current_edge()
         return 0 if edge is None else edge[1]
 
-    @property
+    @_ReadOnly
     def _version(self) -> int:
         """How often the values were written in place."""
         if self._counter is UNCOUNTED:
@@ -304,7 +315,7 @@ class Tensor:
         """Whether it was made in inference mode, and so can never take part in a graph."""
         return self._counter is UNCOUNTED
 
-    @property
+    @_ReadOnly
     def is_leaf(self) -> bool:
         return self._current_edge() is None
 
@@ -423,12 +434,13 @@ class Tensor:
             )
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        if value._data.dtype != self._data.dtype:
-            found, wanted = (_type_name(t._data.dtype) for t in (value, self))
+        wanted = self._gradient_dtype()
+        if wanted is not None and value._data.dtype != wanted:
+            found = _type_name(value._data.dtype).lower()
             raise RuntimeError(
-                f"attempting to assign a gradient with dtype '{found.lower()}' to a tensor with "
-                f"grad_dtype '{wanted}'. The gradient must match the tensor's grad_dtype (defaults to the "
-                "tensor's dtype)."
+                f"attempting to assign a gradient with dtype '{found}' to a tensor with grad_dtype "
+                f"'{_type_name(wanted)}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's "
+                "dtype)."
             )
         if value.device != self.device:
             raise RuntimeError(
@@ -440,6 +452,33 @@ class Tensor:
                 f"attempting to assign a gradient of size '{list(value._data.shape)}' to a tensor of size "
                 f"'{list(self._data.shape)}'. Please ensure that the gradient and the tensor are the same size"
             )
+
+    def _gradient_dtype(self) -> Any:
+        """The NumPy dtype that gradients of this leaf are cast to; None for any."""
+        return self._data.dtype if self._grad_dtype is ... else self._grad_dtype
+
+    @property
+    def grad_dtype(self) -> Any:
+        """The dtype that `.grad` of this leaf has, by default its own; None allows any (torch 2.10 and later)."""
+        if self._current_edge() is not None:
+            raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
+        found = self._gradient_dtype()
+        return None if found is None else FROM_NUMPY[found]
+
+    @grad_dtype.setter
+    def grad_dtype(self, value: Any) -> None:
+        if value is not None and not isinstance(value, dtypes.dtype):
+            raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(value).__name__}")
+        if self._current_edge() is not None:
+            raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+        if value is not None and self._grad is not None and self._grad.dtype is not value:
+            found, wanted = (_type_name(d.numpy) for d in (self._grad.dtype, value))
+            raise RuntimeError(
+                f"Cannot set grad_dtype to '{wanted}' because there is already a gradient with dtype "
+                f"'{found.lower()}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure "
+                "the new grad_dtype matches the existing gradient's dtype."
+            )
+        self._grad_dtype = None if value is None else value.numpy
 
     def retain_grad(self) -> None:
         """Keep `.grad` of a computed tensor too; does nothing for a leaf."""
@@ -550,7 +589,7 @@ class Tensor:
     def _is_view(self) -> bool:
         return self._view is not None
 
-    @property
+    @_ReadOnly
     def _base(self) -> Tensor | None:
         """The tensor at the root of a view; None for any other."""
         return None if self._view is None else self._view.base

@@ -64,7 +64,10 @@ _add_alpha = Op(
 )
 
 
-def _check_alpha(input: Any, other: Any, alpha: Any) -> None:
+def _checked_alpha(input: Any, other: Any, alpha: Any) -> Any:
+    """`alpha` as a number; RuntimeError for one that the result's dtype cannot take."""
+    if isinstance(alpha, Tensor):
+        alpha = alpha.item()
     result = common_dtype(input, other)
     if isinstance(alpha, bool) and result is not dtypes.bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
@@ -72,14 +75,14 @@ def _check_alpha(input: Any, other: Any, alpha: Any) -> None:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     if isinstance(alpha, complex) and result.category < dtypes.COMPLEX:
         raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    return alpha
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input + alpha * other``, elementwise with broadcasting."""
     if alpha == 1 and alpha is not True:
         return plus(input, other)
-    _check_alpha(input, other, alpha)
-    return _add_alpha(input, other, alpha=alpha)
+    return _add_alpha(input, other, alpha=_checked_alpha(input, other, alpha))
 
 
 def _check_bools(input: Any, other: Any, **params: Any) -> None:
@@ -111,8 +114,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input - alpha * other``, elementwise with broadcasting."""
     if alpha == 1 and alpha is not True:
         return minus(input, other)
-    _check_alpha(input, other, alpha)
-    return _sub_alpha(input, other, alpha=alpha)
+    return _sub_alpha(input, other, alpha=_checked_alpha(input, other, alpha))
 
 
 _sub_alpha = Op(

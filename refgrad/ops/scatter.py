@@ -106,7 +106,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     common = [max(a, b) if 0 not in (a, b) else 0 for a, b in zip(input.shape, indices.shape, strict=True)]
     wide, places = list(common), list(common)
     wide[dim], places[dim] = input.shape[dim], indices.shape[dim]
-    return gather(broadcast_to(input, wide), dim, broadcast_to(indices, places))
+    return gather(broadcast_to(input, wide), dim, broadcast_to(indices, places).clone())
 
 
 # scatter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.refgrad.semantics.rows import as_torch, case, leaf
+from tests.refgrad.semantics.rows import as_torch, case, error, leaf
 
 
 @case(39)
@@ -148,6 +148,126 @@ def retained_gradient_of_a_non_leaf(torch):
 @case(113)
 def retain_grad_without_grad(torch):
     torch.ones(1).retain_grad()
+
+
+@case(35)
+def zero_derivatives_and_unreached_leaves(torch):
+    a, b, c, d = leaf(torch, 1.5), leaf(torch, 1.5), leaf(torch, 1.5), leaf(torch, 1)
+    (a.floor() + b.sign() + c * 0).sum().backward()
+    return a.grad, b.grad, c.grad, d.grad
+
+
+@case(36, 37)
+def no_gradient_shares_memory_with_what_can_be_seen(torch):
+    x, y = leaf(torch, 1, 2), leaf(torch, 3, 4)
+    seed = torch.ones(2, dtype=torch.float64)
+    held = []
+    z = x + y
+    z.register_hook(held.append)
+    z.backward(seed)
+    for t in (seed, held[0]):
+        t.mul_(10)
+    x.grad.add_(1)
+    return x.grad, y.grad, seed
+
+
+@case(39, 40)
+def identity_and_version_of_grad_over_several_passes(torch):
+    x = leaf(torch, 1, 2)
+    (x * 2).sum().backward()
+    first = x.grad
+    seen = [first._version]
+    (x * x).sum().backward()
+    seen += [x.grad is first, first._version]
+    (x * x * x).sum().backward(create_graph=True)
+    second = x.grad
+    seen += [second is first, first._version, second._version, second.requires_grad]
+    (x * 2).sum().backward()
+    return seen, x.grad is second, x.grad, first
+
+
+@case(41)
+def a_grad_that_requires_grad_is_still_added_to(torch):
+    x = leaf(torch, 1, 2)
+    x.grad = mine = leaf(torch, 5, 6)
+    (x * 2).sum().backward()
+    return x.grad is mine, mine
+
+
+@case(44)
+def layouts_of_grad(torch):
+    found = []
+    for make in (
+        lambda t: t.t(),
+        lambda t: t[:, ::2],
+        lambda t: t[:, :1].expand(3, 4),
+        lambda t: t[::2],
+        lambda t: t.reshape(2, 3, 2).permute(2, 0, 1),
+        lambda t: t[:, :1],
+    ):
+        x = make(torch.arange(12, dtype=torch.float64).reshape(3, 4)).detach().requires_grad_()
+        (x * 2).sum().backward()
+        found.append(x.grad)
+        x.sum().backward()
+        found.append(x.grad)
+    return found
+
+
+@case(45)
+def grad_returns_what_arrives(torch):
+    x = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.ones(3, 2, dtype=torch.float64, requires_grad=True)
+    return torch.autograd.grad(x.sum() + (y + y).sum(), (x, y)), torch.autograd.grad(x.t().sum(0).sum(), x)
+
+
+@case(46)
+def fan_in_is_summed_in_the_dtype_of_the_producer(torch):
+    x = torch.tensor([1.0], dtype=torch.float16, requires_grad=True)
+    y = x * 1
+    total = (y.double() * 1.0).sum()
+    for _ in range(3):
+        total = total + (y.double() * 1e-4).sum()
+    total.backward()
+    return x.grad
+
+
+@case(46)
+def empty_tensors_have_empty_gradients(torch):
+    x = torch.ones(0, 3, dtype=torch.float64, requires_grad=True)
+    y = torch.ones(1, 3, dtype=torch.float64, requires_grad=True)
+    (x * y).sum().backward()
+    return x.grad, y.grad
+
+
+@case(7)
+def an_assigned_grad_of_a_frozen_leaf_is_left_alone(torch):
+    x = leaf(torch, 1, 2)
+    y = (x * 3).sum()
+    x.requires_grad_(False)
+    x.grad = torch.ones(2, dtype=torch.float64)
+    y.backward()
+    return x.grad
+
+
+@case(14)
+def grad_of_an_old_shape(torch):
+    x = leaf(torch, 1, 2)
+    (x * 2).sum().backward()
+    x.data = torch.ones(3, dtype=torch.float64)
+    return error((x * 2).sum().backward), x.grad
+
+
+@case(43)
+def grad_dtype(torch):
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    seen = [x.grad_dtype]
+    refused = error(setattr, x, "grad", torch.ones(2, dtype=torch.float64))
+    x.grad_dtype = torch.float64
+    (x * 2).sum().backward()
+    seen += [x.grad_dtype, x.grad.dtype]
+    x.grad_dtype = None
+    x.grad = torch.ones(2, dtype=torch.float16)
+    return seen, refused, x.grad_dtype, x.grad, error(lambda: (x * 2).grad_dtype)
 
 
 test_as_torch = as_torch(__name__)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.refgrad.semantics.rows import as_torch, case, leaf
+from tests.refgrad.semantics.rows import as_torch, case, error, leaf
 
 
 @case(15)
@@ -237,6 +237,56 @@ def gradients_are_captured_before_the_hooks_of_nodes_that_run(torch):
     y.register_hook(lambda g: g * 2)
     both = torch.autograd.grad(y.sum(), [y, x], retain_graph=True)
     return both, torch.autograd.grad(y.sum(), [y])
+
+
+@case(17)
+def implicit_gradients_of_complex_outputs(torch):
+    z = torch.tensor([1 + 2j], dtype=torch.complex64, requires_grad=True)
+    return error((z * 2).backward), error(torch.autograd.grad, z * 2, z)
+
+
+@case(19)
+def complex_gradients_of_real_outputs_and_the_reverse(torch):
+    z = torch.tensor([1 + 2j], dtype=torch.complex128, requires_grad=True)
+    x = leaf(torch, 1)
+    one = torch.ones(1, dtype=torch.float64)
+    return error((z * 2).backward, one), error((x * 2).backward, one * 1j)
+
+
+@case(15)
+def the_first_root_without_grad_is_named(torch):
+    x = leaf(torch, 1)
+    return error(torch.autograd.backward, [x * 2, torch.ones(1)]), error(torch.autograd.grad, torch.ones(2), x)
+
+
+@case(21)
+def no_outputs(torch):
+    x = leaf(torch, 1)
+    return error(torch.autograd.grad, [], [x])
+
+
+@case(24)
+def a_new_view_of_a_leaf_is_not_used(torch):
+    x = leaf(torch, 1, 2)
+    y = x * 2
+    return error(torch.autograd.grad, y.sum(), x[:1], retain_graph=True), torch.autograd.grad(y.sum(), x)
+
+
+@case(27)
+def what_lies_behind_a_captured_tensor_is_neither_run_nor_freed(torch):
+    x, seen = leaf(torch, 3), []
+    y = x * x
+    y.grad_fn.register_hook(lambda i, o: seen.append("y"))
+    z = y * y
+    (g,) = torch.autograd.grad(z, y)
+    y.backward()
+    return g, seen, x.grad
+
+
+@case(25)
+def materialised_gradients_under_create_graph(torch):
+    x, y = leaf(torch, 3), leaf(torch, 4)
+    return torch.autograd.grad(x * x, (x, y), create_graph=True, materialize_grads=True)
 
 
 test_as_torch = as_torch(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.refgrad.both import assert_both
-from tests.refgrad.semantics.rows import as_torch, case, leaf
+from tests.refgrad.semantics.rows import as_torch, case, error, leaf
 
 
 @case(52)
@@ -133,6 +133,61 @@ def backward_twice(function):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_a_second_backward_finds_freed(name: str) -> None:
     assert_both(backward_twice(FUNCTIONS[name]))
+
+
+@case(54)
+def what_is_pruned_stays_usable(torch):
+    x, w = leaf(torch, 2), leaf(torch, 3)
+    a, b = x * x, w * w
+    z = a * b
+    z.backward(inputs=[x])
+    b.backward()
+    return x.grad, w.grad, error(a.backward), error(z.backward)
+
+
+@case(51)
+def saved_values_after_freeing(torch):
+    x = leaf(torch, 2)
+    y = x.exp()
+    y.backward()
+    return error(lambda: y.grad_fn._saved_result), y.grad_fn.next_functions[0][0].variable is x
+
+
+@case(55)
+def create_graph_without_retaining(torch):
+    x = leaf(torch, 2)
+    (g,) = torch.autograd.grad(x**3, x, create_graph=True, retain_graph=False)
+    return g, error(g.backward), x.grad
+
+
+@case(56)
+def first_gradients_that_have_a_graph_or_not(torch):
+    x, found = leaf(torch, 0.5, 1.5), []
+    for f in (
+        lambda x: x * 3,
+        lambda x: x.max(),
+        lambda x: x.clamp(0, 1),
+        lambda x: x.floor(),
+        lambda x: x.sum(),
+        lambda x: x.relu(),
+        lambda x: x**1,
+        lambda x: x.median(),
+        lambda x: x.abs(),
+        lambda x: x.exp(),
+    ):
+        y = f(x)
+        (g,) = torch.autograd.grad(y, x, torch.ones_like(y), create_graph=True)
+        again = error(torch.autograd.grad, g.sum(), x, allow_unused=True)
+        found.append((g.requires_grad, g.tolist(), again))
+    return found
+
+
+@case(52)
+def a_failed_second_backward_leaves_grad_as_it_was(torch):
+    x = leaf(torch, 2)
+    y = x * x
+    (y * 1).backward()
+    return error(y.backward), x.grad
 
 
 test_as_torch = as_torch(__name__)

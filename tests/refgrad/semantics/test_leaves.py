@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.refgrad.semantics.rows import as_torch, case, leaf
+from tests.refgrad.semantics.rows import as_torch, case, error, leaf
 
 
 @case(1)
@@ -162,6 +162,53 @@ def deepcopy_of_a_leaf(torch):
     x.sum().backward()
     y = copy.deepcopy(x)
     return y, y.grad, y is x
+
+
+@case(4)
+def deleting_requires_grad(torch):
+    x = leaf(torch, 1)
+    return error(x.__delattr__, "requires_grad"), error(setattr, x, "requires_grad", 1), x.requires_grad
+
+
+@case(5)
+def attributes_that_cannot_be_set(torch):
+    x = leaf(torch, 1)
+    return [error(setattr, x, name, None) for name in ("is_leaf", "grad_fn", "output_nr", "_version", "_base")], error(
+        x.__delattr__, "data"
+    )
+
+
+@case(6)
+def grad_of_a_non_leaf_does_not_warn_after_retain_grad(torch):
+    y = leaf(torch, 1) * 2
+    y.retain_grad()
+    return y.grad
+
+
+@case(9)
+def conversions_that_do_nothing(torch):
+    x = leaf(torch, 1, 2)
+    same = [f(x) is x for f in (
+        lambda x: x.to(torch.float64),
+        lambda x: x.contiguous(),
+        lambda x: x.cpu(),
+        lambda x: x.double(),
+        lambda x: x.type_as(x),
+        lambda x: x.real,
+        lambda x: x.conj(),
+        lambda x: +x,
+        lambda x: x.flatten(),
+        torch.as_tensor,
+        torch.positive,
+    )]
+    new = [f(x) for f in (
+        lambda x: x.reshape(2),
+        lambda x: x.view(2),
+        lambda x: x.expand(2),
+        lambda x: x.squeeze(),
+        lambda x: x.view_as(x),
+    )]
+    return same, [(v is x, v.grad_fn.name(), v._is_view()) for v in new]
 
 
 test_as_torch = as_torch(__name__)
