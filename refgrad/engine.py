@@ -480,6 +480,8 @@ def accumulate_grad(variable: Tensor, gradient: Any, raw: bool) -> None:
     ones are added in place, so that the tensor seen as `.grad` stays the same object. Under
     `create_graph` the sum is a new tensor with history.
     """
+    if variable._current_edge() is not None:
+        raise RuntimeError("leaf variable has been moved into the graph interior")
     if not variable._rg:
         return  # frozen since the forward pass
     with _accumulating:  # threads may meet at a shared leaf, and NumPy lets them run while it adds

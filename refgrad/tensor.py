@@ -319,6 +319,10 @@ class Tensor:
     def is_leaf(self) -> bool:
         return self._current_edge() is None
 
+    def _computed(self) -> bool:
+        """Whether it has a node, be that of a view which does not follow what was written since."""
+        return (self._edge if self._view is None else self._view.edge) is not None
+
     @property
     def requires_grad(self) -> bool:
         return self._rg
@@ -327,7 +331,7 @@ class Tensor:
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, bool):
             raise RuntimeError("requires_grad must be a bool")
-        if self._current_edge() is not None:
+        if self._computed():
             extra = "" if value else (
                 " If you want to use a computed variable in a subgraph that doesn't require "
                 "differentiation use var_no_grad = var.detach()."
@@ -345,7 +349,7 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether operations on this leaf are recorded; returns the tensor itself."""
-        if self._current_edge() is not None:
+        if self._computed():
             if not requires_grad:
                 raise RuntimeError(
                     "you can only change requires_grad flags of leaf variables. If you want to use a "
@@ -364,8 +368,8 @@ class Tensor:
             raise RuntimeError(
                 "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
             )
-        self._rg = value
-        self._inherits = False
+        self._inherits = not value and self._view is not None and self._view.base._rg
+        self._rg = value or self._inherits
         for heir in list(self._heirs.values()) if self._heirs is not None else ():
             assert heir._view is not None
             if heir._view.edge is None and (heir._inherits or not heir._rg):
@@ -405,7 +409,7 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """What backward accumulated here; None before."""
-        if not self._retains and self._current_edge() is not None:
+        if self._grad is None and not self._retains and self._computed():
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
                 "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
@@ -484,10 +488,9 @@ class Tensor:
         """Keep `.grad` of a computed tensor too; does nothing for a leaf."""
         if not self._rg:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        edge = self._current_edge()
-        if edge is None or self._retains:
+        if self._retains or not self._computed():
             return
-        node, number = edge
+        node, number = self._gradient_edge()
         assert node is not None
         node.ensure_hooks().retained[number] = weakref.ref(self)
         self._retains = True
@@ -562,7 +565,7 @@ class Tensor:
         if self._edge is not None and self._edge[0] is not None and self._edge[0].hooks is not None:
             self._hooks = self._edge[0].hooks.tensor_hooks.pop(self._edge[1], None)
         self._edge = None
-        self._rg = False
+        self._require_grad(False)
         return self
 
     @property

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from refgrad.counters import UNCOUNTED
 from refgrad.devices import MODULES, Array
 from refgrad.graph import Edge, Node, next_sequence
-from refgrad.layout import Geometry, geometry_of, strided
+from refgrad.layout import STRETCHED, Geometry, geometry_of, is_stretched, strided
 from refgrad.modes import local
 
 if TYPE_CHECKING:
@@ -146,13 +146,12 @@ def view_of(source: Tensor, several: bool, changes_dtype: bool, step: Step) -> V
 def creation_of(source: Tensor, several: bool) -> int:
     """The kind of a view that is made of `source` now; `several` views at once cannot follow writes."""
     modes = local.modes
-    if modes.inference:
+    before = DEFAULT if source._view is None else source._view.creation
+    if modes.inference or before == INFERENCE:
         return INFERENCE
     if not modes.grad_enabled:
         return NO_GRAD
-    if several:
-        return MULTI_OUTPUT
-    return source._view.creation if source._view is not None else DEFAULT
+    return MULTI_OUTPUT if several else before
 
 
 def move_retained(old: Edge, new: Edge) -> None:
@@ -211,6 +210,8 @@ class CopySlices(Node):
             part = op.kernels[type(part)](part, **params)
         made = list(self.write.apply(names, True, xp.array(part, order="C", copy=True), needed))
         if needed is None or needed[0]:
+            if made[0] is not None and is_stretched(part):
+                raise RuntimeError(STRETCHED)
             part[...] = 0 if made[0] is None else made[0]
             made[0] = whole
         return made

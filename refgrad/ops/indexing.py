@@ -159,6 +159,11 @@ def _index_put(xp: Any, x: Any, values: Any, indices: Any, accumulate: bool, gua
             out[where] = values
     except IndexError as error:
         raise _index_error(error, x, indices) from None
+    except ValueError:
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
+            f"shape {list(out[where].shape)}"
+        ) from None
     return out
 
 
@@ -387,7 +392,7 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     if places:
         _put(x, source, _in_order(places), tuple(guards))
     elif source._data.ndim or source._data.shape == x._data.shape:
-        _check_value(source._data.shape, x._data.shape)
+        _check_value(source, x._data.shape)
         x.copy_(source)
     else:
         x.fill_(source)
@@ -413,11 +418,13 @@ def _put(old: Tensor, source: Tensor, indices: Any, guards: Any) -> Tensor:
     return _index_put_op(old, source, indices=indices, accumulate=False, guards=guards)
 
 
-def _check_value(found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+def _check_value(source: Tensor, wanted: tuple[int, ...]) -> None:
+    found = source._data.shape
     lead = len(found) - len(wanted)
     if lead > 0 and any(n != 1 for n in found[:lead]):
+        kind = dtypes.SCALAR_TYPE[source.dtype.name]
         raise RuntimeError(
-            f"expand(torch.FloatTensor{{{list(found)}}}, size={list(wanted)}): the number of sizes provided "
+            f"expand(torch.{kind}Tensor{{{list(found)}}}, size={list(wanted)}): the number of sizes provided "
             f"({len(wanted)}) must be greater or equal to the number of dimensions in the tensor ({len(found)})"
         )
     for k in range(1, min(len(found), len(wanted)) + 1):

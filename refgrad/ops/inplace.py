@@ -24,7 +24,7 @@ from refgrad.views import rebase
 
 
 def check_writable(target: Tensor, recording: bool) -> None:
-    """Raise what torch raises for a write into a leaf, a view that cannot follow, or memory that cannot be written."""
+    """Raise what torch raises for a write into a leaf, or into a view that cannot follow it."""
     if recording:
         view = target._view
         if view is not None:
@@ -35,8 +35,6 @@ def check_writable(target: Tensor, recording: bool) -> None:
                 )
         if target._rg and target._current_edge() is None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if is_stretched(target._data):
-        raise RuntimeError(STRETCHED)
 
 
 def check_overlap(target: Tensor, operands: Iterable[Any]) -> None:
@@ -110,8 +108,11 @@ def adopt(target: Tensor, result: Tensor) -> None:
         node.ensure_hooks().stands_for = weakref.ref(target.grad_fn)
 
 
-def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
-    """The in-place form of a public function: its first argument is the target."""
+def inplace(function: Callable[..., Any], name: str, spreads: bool = False) -> Callable[..., Tensor]:
+    """The in-place form of a public function: its first argument is the target.
+
+    `spreads`: it may write into an expanded tensor, where several elements share a place.
+    """
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         modes = local.modes
@@ -119,6 +120,8 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
             self._rg or any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values()))
         )
         check_writable(self, recording)
+        if not spreads and is_stretched(self._data):
+            raise RuntimeError(STRETCHED)
         check_overlap(self, (*args, *kwargs.values()))
         old = before_write(self, copy=recording)
         result = function(old, *args, **kwargs)
@@ -190,9 +193,18 @@ def _copied(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     return _copy(input, src)
 
 
+_fill_number_ = inplace(_fill, "fill_", spreads=True)
+_fill_tensor_ = inplace(_fill, "fill_")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one value, a number or a 0-dim tensor, everywhere."""
+    return (_fill_tensor_ if isinstance(value, Tensor) else _fill_number_)(self, value)
+
+
 __all__: list[str] = []
 METHODS = {
-    "zero_": inplace(_zero, "zero_"),
-    "fill_": inplace(_fill, "fill_"),
+    "zero_": inplace(_zero, "zero_", spreads=True),
+    "fill_": fill_,
     "copy_": inplace(_copied, "copy_"),
 }
