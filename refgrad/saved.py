@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from refgrad.graph import NO_EDGE, Edge
+from refgrad.graph import NO_EDGE, Edge, Node
 from refgrad.modes import no_grad
 
 if TYPE_CHECKING:
@@ -61,6 +62,30 @@ class Packed:
         t = found.detach()
         t._place(edge)
         return t
+
+
+_detached: dict[int, tuple[Any, int]] = {}  # id of a tensor that `detach_` cut off -> where it stood
+
+
+def note_detached(tensor: Tensor, edge: Edge) -> None:
+    """Remember where a tensor stood that `detach_` has cut off: what saved it there cannot find it any more."""
+    _detached[id(tensor)] = (weakref.ref(edge[0]), edge[1])
+    weakref.finalize(tensor, _detached.pop, id(tensor), None)
+
+
+def check_attached(node: Node, values: Iterable[Any]) -> None:
+    """Raise what torch raises if `node` saved a computed tensor that `detach_` was called on since."""
+    if not _detached:
+        return
+    for value in values:
+        if id(value) in _detached:
+            reference, number = _detached[id(value)]
+            before = reference()
+            if before is not None and (before, number) in node.next_functions:
+                raise RuntimeError(
+                    "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not "
+                    "supported, please use out-of-place `.detach()` instead"
+                )
 
 
 class SavedTensor:

@@ -19,6 +19,7 @@ from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, HookDict, Node, RemovableHandle
 from refgrad.layout import strides_of
 from refgrad.modes import local
+from refgrad.saved import note_detached
 from refgrad.views import View
 
 _new = object.__new__
@@ -562,8 +563,12 @@ class Tensor:
                 "detach_() cannot be called on these gradients. To fix this error, please refer to the "
                 "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
-        if self._edge is not None and self._edge[0] is not None and self._edge[0].hooks is not None:
-            self._hooks = self._edge[0].hooks.tensor_hooks.pop(self._edge[1], None)
+        if self._edge is not None:
+            node, number = self._edge
+            assert node is not None
+            if node.hooks is not None:
+                self._hooks = node.hooks.tensor_hooks.pop(number, None)
+            note_detached(self, self._edge)
         self._edge = None
         self._require_grad(False)
         return self

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refgrad.counters import UNCOUNTED
-from refgrad.devices import MODULES, Array
-from refgrad.graph import Edge, Node, next_sequence
+from refgrad.devices import MODULES, NUMPY, Array
+from refgrad.graph import FREED, Edge, Node, next_sequence
 from refgrad.layout import STRETCHED, Geometry, geometry_of, is_stretched, strided
 from refgrad.modes import local
 
@@ -183,7 +183,7 @@ class CopySlices(Node):
     def __init__(self, base: Tensor, target: Tensor, write: Node) -> None:
         assert target._view is not None
         replay = target._view.replay
-        self.write = write
+        self.write: Node | None = write  # None once freed
         self.geometry = geometry_of(base._data)
         own = Replay(geometry_of(target._data), ())
         self.part, self.steps = own if replay is None else replay
@@ -194,12 +194,12 @@ class CopySlices(Node):
 
     def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         """The gradient of the base with that of the part in its place; then those of the other operands."""
-        if needed is not None and not any(needed):
-            return [None] * len(self.next_functions)
+        if self.write is None:
+            raise RuntimeError(FREED)
         return self._on_arrays(names, gradient, needed) if raw else self._on_tensors(names, gradient, needed)
 
     def _on_arrays(self, names: Any, gradient: Array, needed: Any) -> Any:
-        xp = MODULES[type(gradient)]
+        xp = MODULES.get(type(gradient), NUMPY)  # NumPy's numbers stand for 0-dim arrays
         whole = self._like_base(xp, gradient.dtype)
         whole[...] = gradient
         part = whole
@@ -208,6 +208,7 @@ class CopySlices(Node):
             part = strided(xp, whole, size, stride, offset - self.geometry[2])
         for op, params in self.steps:
             part = op.kernels[type(part)](part, **params)
+        assert self.write is not None
         made = list(self.write.apply(names, True, xp.array(part, order="C", copy=True), needed))
         if needed is None or needed[0]:
             if made[0] is not None and is_stretched(part):
@@ -226,6 +227,7 @@ class CopySlices(Node):
             part = whole.as_strided(size, stride, offset - self.geometry[2])
         for op, params in self.steps:
             part = op(part, **params)
+        assert self.write is not None
         made = list(self.write.apply(names, False, part.clone(), needed))
         if needed is None or needed[0]:
             if made[0] is None:
@@ -242,7 +244,7 @@ class CopySlices(Node):
         return strided(xp, xp.empty((extent,), dtype), size, stride, 0)
 
     def release(self) -> None:
-        self.write.release()
+        self.write = None
 
 
 def rebase(target: Tensor, edge: Edge) -> None:
@@ -252,6 +254,7 @@ def rebase(target: Tensor, edge: Edge) -> None:
         if target._retains and target._edge is not None:
             move_retained(target._edge, edge)
         target._edge = edge
+        target._hooks = None  # those of a leaf that is none any more
         target._require_grad(True)
         return
     base, write = view.base, edge[0]
@@ -260,6 +263,7 @@ def rebase(target: Tensor, edge: Edge) -> None:
     if base._retains and base._edge is not None:
         move_retained(base._edge, slices)
     base._edge = slices
+    base._hooks = None
     base._require_grad(True)
     view.current(target)
 

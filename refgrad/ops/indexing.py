@@ -387,15 +387,22 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     if key is False:
         return
     x, places, guards = _applied(input, None if key is True else key)
-    while source._data.ndim > x._data.ndim and source._data.shape[0] == 1:
-        source = source[0]
     if places:
-        _put(x, source, _in_order(places), tuple(guards))
-    elif source._data.ndim or source._data.shape == x._data.shape:
-        _check_value(source, x._data.shape)
+        shape = _without_leading_ones(source._data.shape)
+        source = source if shape == source._data.shape else source.view(shape)
+        _put(x, source, *guards, indices=_in_order(places))
+    elif source._data.shape == x._data.shape:
         x.copy_(source)
-    else:
+    elif not source._data.ndim:
         x.fill_(source)
+    else:
+        source = source.view(_without_leading_ones(source._data.shape))
+        _check_value(source, x._data.shape)
+        x.copy_(source if source._data.shape == x._data.shape else source.expand(x._data.shape))
+
+
+def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[next((k for k, n in enumerate(shape) if n != 1), len(shape)) :]
 
 
 def _as_source(like: Tensor, value: Any) -> Tensor:
@@ -411,8 +418,8 @@ def _as_source(like: Tensor, value: Any) -> Tensor:
     return wrap(MODULES[type(like._data)].asarray(value, dtype=like._data.dtype))
 
 
-@functools.partial(inplace, name="index_put_")
-def _put(old: Tensor, source: Tensor, indices: Any, guards: Any) -> Tensor:
+@functools.partial(inplace, name="index_put_", apart=True)
+def _put(old: Tensor, source: Tensor, *guards: Tensor, indices: Any) -> Tensor:
     if old.dtype is not source.dtype:
         raise _dtypes_differ(old, source)
     return _index_put_op(old, source, indices=indices, accumulate=False, guards=guards)

@@ -33,14 +33,15 @@ def check_writable(target: Tensor, recording: bool) -> None:
                 raise RuntimeError(
                     "a view of a leaf Variable that requires grad is being used in an in-place operation."
                 )
-        if target._rg and target._current_edge() is None:
+        if target._rg and not target._computed():
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def check_overlap(target: Tensor, operands: Iterable[Any]) -> None:
+def check_overlap(target: Tensor, operands: Iterable[Any], apart: bool) -> None:
     """Raise what torch raises for an operand that shares part of the target's memory, as far as torch looks.
 
-    Only stretches of memory without holes are looked at. An operand that is the target, element by element, is fine.
+    Only stretches of memory without holes are looked at. An operand that is the target, element by element, is
+    fine, unless `apart`.
     """
     data = target._data
     for operand in operands:
@@ -51,9 +52,9 @@ def check_overlap(target: Tensor, operands: Iterable[Any]) -> None:
             continue
         address = MODULES[type(data)].address
         start, begin = address(data), address(other)
-        if start < begin + other.nbytes and begin < start + data.nbytes and (
-            start != begin or data.nbytes != other.nbytes or data.strides != other.strides
-        ):
+        if start < begin + other.nbytes and begin < start + data.nbytes:
+            if not apart and start == begin and data.nbytes == other.nbytes and data.strides == other.strides:
+                continue
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
                 "memory location. Please clone() the tensor before performing the operation."
@@ -108,10 +109,13 @@ def adopt(target: Tensor, result: Tensor) -> None:
         node.ensure_hooks().stands_for = weakref.ref(target.grad_fn)
 
 
-def inplace(function: Callable[..., Any], name: str, spreads: bool = False) -> Callable[..., Tensor]:
+def inplace(
+    function: Callable[..., Any], name: str, spreads: bool = False, apart: bool = False
+) -> Callable[..., Tensor]:
     """The in-place form of a public function: its first argument is the target.
 
-    `spreads`: it may write into an expanded tensor, where several elements share a place.
+    `spreads`: it may write into an expanded tensor, where several elements share a place. `apart`: no operand may
+    be the target itself.
     """
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -122,7 +126,7 @@ def inplace(function: Callable[..., Any], name: str, spreads: bool = False) -> C
         check_writable(self, recording)
         if not spreads and is_stretched(self._data):
             raise RuntimeError(STRETCHED)
-        check_overlap(self, (*args, *kwargs.values()))
+        check_overlap(self, (*args, *kwargs.values()), apart)
         old = before_write(self, copy=recording)
         result = function(old, *args, **kwargs)
         check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
@@ -180,7 +184,7 @@ def _fill(input: Tensor, value: Any) -> Tensor:
     return _fill_scalar(input, value=value)
 
 
-def _copied(input: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+def _copied(input: Tensor, src: Tensor) -> Tensor:
     if MODULES[type(src._data)] is not MODULES[type(input._data)] or src.device != input.device:
         from refgrad.ops.conversion import move
 
@@ -202,9 +206,18 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return (_fill_tensor_ if isinstance(value, Tensor) else _fill_number_)(self, value)
 
 
+_copy_ = inplace(_copied, "copy_")
+_copy_itself_ = inplace(_copied, "copy_", spreads=True)
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Write the values of `src`, which broadcasts, in the dtype of this tensor."""
+    return (_copy_itself_ if src is self else _copy_)(self, src)
+
+
 __all__: list[str] = []
 METHODS = {
     "zero_": inplace(_zero, "zero_", spreads=True),
     "fill_": fill_,
-    "copy_": inplace(_copied, "copy_"),
+    "copy_": copy_,
 }

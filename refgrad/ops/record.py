@@ -32,7 +32,7 @@ from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import FREED, NO_EDGE, Edge, Node, modified_in_place, next_sequence
 from refgrad.layout import arranged, laid_out_as
 from refgrad.modes import anomaly, local
-from refgrad.saved import PACKED, Packed, Pair, SavedTensor
+from refgrad.saved import PACKED, Packed, Pair, SavedTensor, check_attached
 from refgrad.tensor import Tensor, result_type, wrap
 from refgrad.views import short_name, view_of
 
@@ -157,6 +157,7 @@ class OpNode(Node):
     def _arrays(self) -> list[Any]:
         """The saved values with arrays for tensors; RuntimeError if one was modified since."""
         values = []
+        check_attached(self, self.saved)  # type: ignore[arg-type]
         for k, (value, version) in enumerate(zip(self.saved, self.versions, strict=True)):  # type: ignore[arg-type]
             if version is None:
                 values.append(value)
@@ -175,6 +176,7 @@ class OpNode(Node):
 
     def _tensors(self) -> list[Any]:
         """The saved values with tensors in their place in the graph, to be differentiated again."""
+        check_attached(self, self.saved or ())
         return [self._tensor(k) for k in range(len(self.versions))]
 
     def _tensor(self, k: int) -> Any:

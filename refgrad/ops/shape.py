@@ -264,7 +264,9 @@ _unsqueeze.public = unsqueeze
 def _stretched(xp: Any, x: Any, size: tuple[int, ...]) -> Any:
     lead = len(size) - x.ndim
     steps = [s if n == m else 0 for n, m, s in zip(x.shape, size[lead:], x.strides, strict=True)]
-    return xp.lib.stride_tricks.as_strided(x, size, (0,) * lead + tuple(steps))
+    for n in size[lead - 1 :: -1] if lead else ():  # a new dimension of size one is not stretched
+        steps.insert(0, 0 if n != 1 else (size[-len(steps)] * steps[0] if steps else x.itemsize))
+    return xp.lib.stride_tricks.as_strided(x, size, steps)
 
 
 _expand = Op("expand", _stretched, {"self": lambda F, g, self_shape: F.sum_to(g, shape=self_shape)}, view=True)
