@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refgrad import dtypes, engine
@@ -11,9 +11,17 @@ from refgrad.devices import MODULES
 from refgrad.graph import Edge
 from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from refgrad.ops.conversion import cast, zeros_like
+from refgrad.ops.joining import stack
 from refgrad.tensor import Tensor, wrap
 
-__all__ = ["backward", "enable_grad", "grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "backward",
+    "enable_grad",
+    "grad",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
 
 Tensors = Tensor | Sequence[Tensor]
 _warned: list[bool] = []  # whether the warning of `create_graph` was given: once is enough, as in torch
@@ -61,6 +69,62 @@ def _implicit_seed(out: Tensor) -> Tensor:
     return wrap(MODULES[type(out._data)].ones_like(out._data))
 
 
+def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_graph: bool) -> list[list[Tensor]]:
+    """The seeds of each pass of a batch: `gradients` along their first dimension.
+
+    torch runs the batch through vmap, and what vmap refuses is refused here in its words.
+    """
+    if len(gradients) < len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
+    batches: list[Any] = []
+    for k, (out, given) in enumerate(zip(outputs, gradients, strict=False)):
+        if isinstance(given, Tensor):
+            batches.append(given)
+            first = batches[-1][0]
+            if first._data.shape != out._data.shape:
+                raise RuntimeError(
+                    "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
+                    "batch dimension. The sizes of the remaining dimensions are expected to match the shape of "
+                    f"corresponding output, but a mismatch was detected: grad_output[{k}] has a shape of "
+                    f"{first.shape} and output[{k}] has a shape of {out.shape}."
+                )
+            _given_seed(k, out, first)
+        else:  # one made for a single element has no dimension to run over, or not the shape
+            (seed,) = _seeds([out], [given])
+            if not out._rg:
+                raise ValueError(
+                    "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for an input but the input is of type "
+                    f"{type(None)}. We cannot vmap over non-Tensor arguments, please use None as the respective in_dim"
+                )
+            if not seed.ndim:
+                raise ValueError(
+                    "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor "
+                    "of dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0."
+                )
+            batches.append(seed)
+    sizes = [g._data.shape[0] for g in batches]
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+            f"{sizes} for the mapped dimension"
+        )
+    for k, (out, batch) in enumerate(zip(outputs, batches, strict=True)):
+        if batch._data.shape[1:] != out._data.shape:
+            raise RuntimeError(
+                f"invalid gradient at index {k} - got {list(batch._data.shape[1:])} but expected shape "
+                f"compatible with {list(out._data.shape)}"
+            )
+    with set_grad_enabled(create_graph):  # under `create_graph` results depend on the gradients given
+        passes = zip(*[batch.unbind() for batch in batches], strict=True)
+        return [_seeds(outputs, seeds) for seeds in passes]
+
+
+def _stacked(found: list[list[Tensor | None]], create_graph: bool) -> list[Tensor | None]:
+    """The results of several passes in one tensor for each input; None where no gradient arrives."""
+    with set_grad_enabled(create_graph):
+        return [None if column[0] is None else stack(column) for column in zip(*found, strict=True)]
+
+
 def _edges(outputs: Sequence[Tensor]) -> list[Edge]:
     for k, out in enumerate(outputs):
         if not out._rg:
@@ -72,6 +136,20 @@ def _edges(outputs: Sequence[Tensor]) -> list[Edge]:
 
 def _sequence(value: Any) -> tuple[Any, ...]:
     return (value,) if isinstance(value, Tensor) else tuple(value)
+
+
+def _inputs(value: Any, function: str) -> tuple[Any, ...]:
+    """The tensors to differentiate by: one, several, or the values of a dict."""
+    if isinstance(value, Tensor):
+        return (value,)
+    if type(value) is dict:
+        return tuple(value.values())
+    if isinstance(value, Mapping):
+        raise TypeError(
+            f"`inputs` argument to `{function}()` must be a dict, not {type(value).__name__}. Other Mapping types are "
+            "not supported."
+        )
+    return tuple(value)
 
 
 def _gradients(value: Any, count: int) -> tuple[Any, ...]:
@@ -98,7 +176,7 @@ def backward(
     shape, freed graphs, and saved values that were modified in place.
     """
     if inputs is not None:
-        inputs = _sequence(inputs)
+        inputs = _inputs(inputs, "backward")
         if not inputs:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     roots = _sequence(tensors)
@@ -130,7 +208,7 @@ def backward(
 
 def grad(
     outputs: Tensors,
-    inputs: Tensors,
+    inputs: Tensors | dict[Any, Tensor],
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -138,11 +216,16 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
+) -> Any:
     """The gradients of `outputs` with respect to `inputs`; no `.grad` is touched.
 
-    Arguments and errors as in `backward`. An input that the outputs do not depend on is an error,
-    unless `allow_unused` is true (its gradient is None) or `materialize_grads` is (zeros).
+    Arguments and errors as in `backward`. A tuple, or for a dict of inputs a dict with the same keys.
+    An input that the outputs do not depend on is an error, unless `allow_unused` is true (its gradient is
+    None) or `materialize_grads` is (zeros). With `is_grads_batched` each of `grad_outputs` has one
+    dimension more than its output, of the same size for all: a pass runs for each slice along it, hooks
+    included, and the results are stacked (zeros for an unused input are not).
+
+    Raises TypeError for another mapping than a dict, ValueError for batches of different sizes.
     """
     if materialize_grads:
         if allow_unused is False:
@@ -158,28 +241,33 @@ def grad(
             FutureWarning,
             stacklevel=2,
         )
-    if is_grads_batched:
-        raise NotImplementedError("is_grads_batched is not available yet: loop over the leading dimension")
-    roots, wanted = _sequence(outputs), _sequence(inputs)
+    roots, wanted = _sequence(outputs), _inputs(inputs, "grad")
     for t in wanted:
         if not isinstance(t, Tensor):
             raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
-    seeds = _seeds(roots, _gradients(grad_outputs, len(roots)))
+    given = _gradients(grad_outputs, len(roots))
+    passes = _batched_seeds(roots, given, create_graph) if is_grads_batched else [_seeds(roots, given)]
     edges = _edges(roots)
     captures: dict[Edge, list[int]] = {}
     for k, t in enumerate(wanted):
         if not t._rg:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
         captures.setdefault(t._gradient_edge(), []).append(k)
-    found = engine.run(
-        edges,
-        seeds,
-        keep_graph=create_graph if retain_graph is None else retain_graph,
-        create_graph=create_graph,
-        captures=captures,
-    )
+    keep_graph = create_graph if retain_graph is None else retain_graph
+    last = len(passes) - 1
+    results = [
+        engine.run(
+            edges,
+            seeds,
+            keep_graph=keep_graph or k < last,
+            create_graph=create_graph,
+            captures=captures,
+        )
+        for k, seeds in enumerate(passes)
+    ]
+    found = _stacked(results, create_graph) if is_grads_batched else results[0]
     for k, g in enumerate(found):
         if g is None:
             if not allow_unused:
@@ -189,4 +277,6 @@ def grad(
                 )
             if materialize_grads:
                 found[k] = zeros_like(wanted[k], requires_grad=create_graph)
+    if type(inputs) is dict:
+        return dict(zip(inputs, found, strict=True))
     return tuple(found)
