@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refgrad import dtypes, engine
+from refgrad.autograd import functional
 from refgrad.devices import MODULES
 from refgrad.graph import Edge
 from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -17,6 +18,7 @@ from refgrad.tensor import Tensor, wrap
 __all__ = [
     "backward",
     "enable_grad",
+    "functional",
     "grad",
     "is_grad_enabled",
     "no_grad",

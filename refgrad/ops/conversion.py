@@ -261,6 +261,8 @@ def zeros_like(input: Tensor, *, dtype: dtype | None = None, device: Any = None,
     out = _zeros_like(input)
     if dtype is not None or device is not None:
         out = to(out, dtype=dtype, device=device)
+    if requires_grad and out.dtype.category < dtypes.FLOATING:
+        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
     return out.requires_grad_() if requires_grad else out
 
 
