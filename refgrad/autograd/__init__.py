@@ -8,6 +8,7 @@ from typing import Any
 
 from refgrad import dtypes, engine
 from refgrad.autograd import functional
+from refgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from refgrad.devices import MODULES
 from refgrad.graph import Edge
 from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -20,6 +21,8 @@ __all__ = [
     "enable_grad",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "is_grad_enabled",
     "no_grad",
     "set_grad_enabled",
