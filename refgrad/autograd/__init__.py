@@ -93,7 +93,6 @@ def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
                     f"corresponding output, but a mismatch was detected: grad_output[{k}] has a shape of "
                     f"{first.shape} and output[{k}] has a shape of {out.shape}."
                 )
-            _given_seed(k, out, first)
         else:  # one made for a single element has no dimension to run over, or not the shape
             (seed,) = _seeds([out], [given])
             if not out._rg:

@@ -123,9 +123,10 @@ def a_batch_frees_the_graph_unless_told_to_keep_it(torch):
 @case(27, 32)
 def a_batch_under_create_graph(torch):
     x, v = leaf(torch, 1, 2, 3), _eye(torch).requires_grad_()
-    (g,) = torch.autograd.grad(x**3, x, v, is_grads_batched=True, create_graph=True)
+    y = x**3
+    (g,) = torch.autograd.grad(y, x, v, is_grads_batched=True, create_graph=True)
     with torch.no_grad():
-        (quiet,) = torch.autograd.grad(x**3, x, v, is_grads_batched=True, create_graph=True)
+        (quiet,) = torch.autograd.grad(y, x, v, is_grads_batched=True, create_graph=True)
     constant = _batched(torch, x * 2, x, _eye(torch), create_graph=True)
     seconds = torch.autograd.grad(g.sum(), (x, v)), torch.autograd.grad(quiet.sum(), (x, v))
     return [[t.tolist() for t in pair] for pair in seconds], g.requires_grad, constant

@@ -115,6 +115,7 @@ SCALARS = {
     "one_element": (lambda torch, x: (x**3).sum().reshape(1, 1), 1),
     "mixed": (lambda torch, x, y: (x**2).sum() * y.prod() + y.exp().sum(), 2),
     "apart": (lambda torch, x, y: (x**3).sum() + (y**3).sum(), 2),
+    "product": (lambda torch, x: (x * x).sum(), 1),
     "quadratic": (lambda torch, x: (x**2).sum(), 1),
     "linear": (lambda torch, x: x.sum(), 1),
     "unused_input": (lambda torch, x, y: (x**3).sum(), 2),

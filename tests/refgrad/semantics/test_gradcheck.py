@@ -184,10 +184,33 @@ def gradients_of_outputs_that_are_given(torch):
     return (
         check(lambda t: t**3, x, v),
         check(lambda t: t**3, x, [v.detach()]),
-        check(lambda t: t**3, x, gen_non_contig_grad_outputs=True),
+        _contiguous_gradients(torch),
+        _contiguous_gradients(torch, gen_non_contig_grad_outputs=True),
         error(check, lambda t: t**3, x, (v, v)),
         error(check, lambda t: (t**3, t), x, v),
     )
+
+
+def _contiguous_gradients(torch, **options):
+    """The verdict, and whether each gradient that reached the output was contiguous."""
+    seen = []
+
+    def function(t):
+        y = t**3
+        y.register_hook(lambda g: None if g is None else seen.append(g.is_contiguous()))
+        return y
+
+    return torch.autograd.gradgradcheck(function, leaf(torch, 1, 2), **options), seen
+
+
+@case()
+def a_right_backward_that_hands_out_the_same_memory_each_time(torch):
+    buffer = torch.zeros(3, dtype=torch.float64)
+
+    def function(t):
+        return _hooked(t, buffer.copy_) * 2
+
+    return [torch.autograd.gradcheck(function, leaf(torch, 1, 2, 3), fast_mode=f) for f in (False, True)]
 
 
 @case()
