@@ -567,7 +567,7 @@ class Tensor:
             node, number = self._edge
             assert node is not None
             if node.hooks is not None:
-                self._hooks = node.hooks.tensor_hooks.pop(number, None)
+                self._hooks = node.hooks.tensor_hooks.get(number)
             note_detached(self, self._edge)
         self._edge = None
         self._require_grad(False)
