@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,14 @@ Array = Any
 Kernel = Callable[..., Any]
 
 
+_DEVICE = re.compile(r"([a-zA-Z_]+)(?::(0|[1-9][0-9]*))?")
+
+
 class device:
-    """Where a tensor lives: ``device("cpu")``, ``device("cuda:1")``, ``device("cuda", 1)``."""
+    """Where a tensor lives: ``device("cpu")``, ``device("cuda:1")``, ``device("cuda", 1)``; it does not change.
+
+    Raises TypeError for arguments of other types, RuntimeError for a text that names no device here.
+    """
 
     __slots__ = ("index", "type")
 
@@ -29,24 +36,34 @@ class device:
     index: int | None
 
     def __init__(self, type: str | device | int, index: int | None = None) -> None:
+        if index is not None:
+            if not isinstance(type, str):
+                raise TypeError(f"device(): argument 'type' (position 1) must be str, not {_type_name(type)}")
+            if not isinstance(index, int) or isinstance(index, bool):
+                raise TypeError(f"device(): argument 'index' (position 2) must be int, not {_type_name(index)}")
+            if index < 0:
+                raise RuntimeError("Device index must not be negative")
         if isinstance(type, device):
-            self.type, self.index = type.type, type.index
-            return
-        if isinstance(type, int):
-            self.type, self.index = "cuda", type
-            return
-        if ":" in type:
-            if index is not None:
-                raise RuntimeError(
-                    f"type (string) must not include an index because index was passed explicitly: {type}"
-                )
-            type, _, number = type.partition(":")
-            if not number.isdigit():
-                raise RuntimeError(f"Invalid device string: '{type}:{number}'")
-            index = int(number)
-        if type not in ("cpu", "cuda"):
-            raise RuntimeError(f"Expected one of cpu, cuda device type at start of device string: {type}")
-        self.type, self.index = type, index
+            self._set(type.type, type.index)
+        elif isinstance(type, int) and not isinstance(type, bool):
+            self._set("cuda", type)
+        elif isinstance(type, (str, bytes)):
+            self._set(*_parsed(type if isinstance(type, str) else type.decode(), index))
+        else:
+            raise TypeError(
+                f"device() received an invalid combination of arguments - got ({_type_name(type)}), but expected one "
+                "of:\n * (torch.device device)\n * (str type, int index = -1)"
+            )
+
+    def _set(self, type: str, index: int | None) -> None:
+        object.__setattr__(self, "type", type)
+        object.__setattr__(self, "index", index)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"attribute '{name}' of 'torch.device' objects is not writable")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (self.type,) if self.index is None else (self.type, self.index)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
@@ -61,6 +78,29 @@ class device:
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
+
+
+def _type_name(value: Any) -> str:
+    return "torch.device" if isinstance(value, device) else type(value).__name__
+
+
+def _parsed(text: str, index: int | None) -> tuple[str, int | None]:
+    """The type and the index in the text of a device, with an index that was given beside it."""
+    if not text:
+        raise RuntimeError("Device string must not be empty")
+    found = _DEVICE.fullmatch(text)
+    if found is None:
+        raise RuntimeError(f"Invalid device string: '{text}'")
+    type, number = found.groups()
+    if type not in ("cpu", "cuda"):
+        raise RuntimeError(f"Expected one of cpu, cuda device type at start of device string: {type}")
+    if number is None:
+        return type, index
+    if index is not None:
+        raise RuntimeError(
+            f"type (string) must not include an index because index was passed explicitly: {text}"
+        )
+    return type, int(number)
 
 
 class ArrayModule:

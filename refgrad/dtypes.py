@@ -18,11 +18,22 @@ class dtype:  # torch's name
 
     __slots__ = ("category", "complex_name", "itemsize", "name", "numpy")
 
-    def __init__(self, name: str, category: int) -> None:
-        self.name = name
-        self.category = category
-        self.numpy = np.dtype(name)
-        self.itemsize = self.numpy.itemsize
+    name: str
+    category: int
+    numpy: np.dtype[Any]
+    itemsize: int
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> dtype:
+        raise TypeError("cannot create 'torch.dtype' instances")
+
+    @classmethod
+    def _named(cls, name: str, category: int) -> dtype:
+        d = object.__new__(cls)
+        d.name = name
+        d.category = category
+        d.numpy = np.dtype(name)
+        d.itemsize = d.numpy.itemsize
+        return d
 
     @property
     def is_floating_point(self) -> bool:
@@ -37,8 +48,11 @@ class dtype:  # torch's name
         return self.name not in ("bool", "uint8")
 
     def to_complex(self) -> dtype:
-        """The complex type of the same precision."""
-        return _TO_COMPLEX[self.name]
+        """The complex type of the same precision; RuntimeError for integers and bools."""
+        found = _TO_COMPLEX.get(self.name)
+        if found is None:
+            raise RuntimeError(f"Unknown Complex ScalarType for {SCALAR_TYPE[self.name]}")
+        return found
 
     def to_real(self) -> dtype:
         """The real type of the same precision."""
@@ -48,24 +62,26 @@ class dtype:  # torch's name
         return f"torch.{self.name}"
 
     def __reduce__(self) -> str:
-        return self.name
+        return "bool_" if self is bool_ else self.name  # where this module holds it
 
 
-bool_ = dtype("bool", BOOL)
-uint8 = dtype("uint8", INTEGRAL)
-int8 = dtype("int8", INTEGRAL)
-int16 = dtype("int16", INTEGRAL)
-int32 = dtype("int32", INTEGRAL)
-int64 = dtype("int64", INTEGRAL)
-float16 = dtype("float16", FLOATING)
-float32 = dtype("float32", FLOATING)
-float64 = dtype("float64", FLOATING)
-complex64 = dtype("complex64", COMPLEX)
-complex128 = dtype("complex128", COMPLEX)
+bool_ = dtype._named("bool", BOOL)
+uint8 = dtype._named("uint8", INTEGRAL)
+int8 = dtype._named("int8", INTEGRAL)
+int16 = dtype._named("int16", INTEGRAL)
+int32 = dtype._named("int32", INTEGRAL)
+int64 = dtype._named("int64", INTEGRAL)
+float16 = dtype._named("float16", FLOATING)
+float32 = dtype._named("float32", FLOATING)
+float64 = dtype._named("float64", FLOATING)
+complex64 = dtype._named("complex64", COMPLEX)
+complex128 = dtype._named("complex128", COMPLEX)
 
 ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64, complex64, complex128)
 BY_NAME = {d.name: d for d in ALL}
 FROM_NUMPY = {d.numpy: d for d in ALL}
+OF_PYTHON = {bool: bool_, int: int64, float: float64, complex: complex128}
+"""What Python's number types mean where torch takes them for a dtype."""
 
 _TO_COMPLEX = {
     "float16": complex64,  # there is no complex half here, as CuPy and NumPy have none
@@ -91,6 +107,20 @@ SCALAR_TYPE = {
     "complex128": "ComplexDouble",
 }
 
+C_NAMES = {  # the C types in others
+    "bool": "bool",
+    "uint8": "unsigned char",
+    "int8": "signed char",
+    "int16": "short int",
+    "int32": "int",
+    "int64": "long int",
+    "float16": "c10::Half",
+    "float32": "float",
+    "float64": "double",
+    "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>",
+}
+
 _default = float32
 
 
@@ -100,9 +130,11 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Change the dtype of float literals; `d` must be a floating point dtype."""
+    """Change the dtype of float literals; TypeError unless `d` is a floating point dtype."""
     global _default
-    if not isinstance(d, dtype) or not d.is_floating_point:
+    if not isinstance(d, dtype):
+        raise TypeError("invalid dtype object: only floating-point types are supported as the default type")
+    if not d.is_floating_point:
         raise TypeError("only floating-point types are supported as the default type")
     _default = d
 
@@ -112,9 +144,8 @@ def from_numpy_dtype(d: Any) -> dtype:
     found = FROM_NUMPY.get(np.dtype(d))
     if found is None:
         names = ", ".join(x.name for x in ALL)
-        raise TypeError(
-            f"can't convert np.ndarray of type {d}. The only supported types are: {names}."
-        )
+        kind = np.dtype(d).type.__name__
+        raise TypeError(f"can't convert np.ndarray of type numpy.{kind}. The only supported types are: {names}.")
     return found
 
 
@@ -170,26 +201,51 @@ def result_type_of(dimensioned: dtype | None, zero_dim: dtype | None, scalar: dt
 
 
 class finfo:
-    """Limits of a floating point dtype (`bits`, `eps`, `max`, `min`, `tiny`, `resolution`)."""
+    """Limits of a floating point dtype (`bits`, `eps`, `max`, `min`, `tiny`, `resolution`); TypeError for others."""
 
-    def __init__(self, d: dtype | None = None) -> None:
-        d = d or _default
-        info = np.finfo(d.numpy)
+    def __init__(self, type: Any = None) -> None:
+        found = _default if type is None else _limited("finfo", type)
+        if found.category < FLOATING:
+            raise TypeError(
+                "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
+            )
+        info = np.finfo(found.numpy)
         self.bits = int(info.bits)
         self.eps = float(info.eps)
         self.max = float(info.max)
         self.min = float(info.min)
         self.tiny = self.smallest_normal = float(info.tiny)
         self.resolution = float(info.resolution)
-        self.dtype = d.to_real().name
+        self.dtype = found.to_real().name
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+            f"smallest_normal={self.tiny:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )
 
 
 class iinfo:
-    """Limits of an integer dtype (`bits`, `max`, `min`)."""
+    """Limits of an integer dtype (`bits`, `max`, `min`); TypeError for others."""
 
-    def __init__(self, d: dtype) -> None:
-        info = np.iinfo(d.numpy)
+    def __init__(self, type: Any) -> None:
+        found = _limited("iinfo", type)
+        if found.category > INTEGRAL:
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
+        if found is bool_:
+            raise TypeError("torch.bool is not supported by torch.iinfo")
+        info = np.iinfo(found.numpy)
         self.bits = int(info.bits)
         self.max = int(info.max)
         self.min = int(info.min)
-        self.dtype = d.name
+        self.dtype = found.name
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def _limited(function: str, given: Any) -> dtype:
+    found = given if isinstance(given, dtype) else OF_PYTHON.get(given) if isinstance(given, type) else None
+    if found is None:
+        raise TypeError(f"{function}(): argument 'type' (position 1) must be torch.dtype, not {type(given).__name__}")
+    return found

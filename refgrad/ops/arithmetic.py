@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from refgrad import dtypes
-from refgrad.ops.arguments import tensor_argument
+from refgrad.dtypes import C_NAMES
+from refgrad.ops.arguments import number, tensor_argument
 from refgrad.ops.calls import OPERANDS, as_operator, binary, unary
 from refgrad.ops.half import in_single
-from refgrad.ops.limits import C_NAMES, common_dtype, floats_only, invalid_arguments, without
+from refgrad.ops.limits import common_dtype, floats_only, invalid_arguments, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
@@ -64,8 +67,9 @@ _add_alpha = Op(
 )
 
 
-def _checked_alpha(input: Any, other: Any, alpha: Any) -> Any:
+def _checked_alpha(function: str, input: Any, other: Any, alpha: Any) -> Any:
     """`alpha` as a number; RuntimeError for one that the result's dtype cannot take."""
+    number(function, "alpha", alpha)
     if isinstance(alpha, Tensor):
         alpha = alpha.item()
     result = common_dtype(input, other)
@@ -82,7 +86,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input + alpha * other``, elementwise with broadcasting."""
     if alpha == 1 and alpha is not True:
         return plus(input, other)
-    return _add_alpha(input, other, alpha=_checked_alpha(input, other, alpha))
+    return _add_alpha(input, other, alpha=_checked_alpha("add", input, other, alpha))
 
 
 def _check_bools(input: Any, other: Any, **params: Any) -> None:
@@ -114,7 +118,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input - alpha * other``, elementwise with broadcasting."""
     if alpha == 1 and alpha is not True:
         return minus(input, other)
-    return _sub_alpha(input, other, alpha=_checked_alpha(input, other, alpha))
+    return _sub_alpha(input, other, alpha=_checked_alpha("sub", input, other, alpha))
 
 
 _sub_alpha = Op(
@@ -148,6 +152,7 @@ _rsub_tensor = Op(
 
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``other - alpha * input``, elementwise with broadcasting."""
+    tensor_argument("rsub", input)
     if isinstance(other, Tensor):
         return _rsub_tensor(input, other, alpha=alpha)
     return _rsub_scalar(input, other=other, alpha=alpha)
@@ -305,7 +310,7 @@ _lerp_tensor = Op(
 
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """``input + weight * (end - input)``: floating point tensors of one dtype; `weight` may be a number."""
-    if not isinstance(end, Tensor) or not isinstance(weight, OPERANDS):
+    if not isinstance(input, Tensor) or not isinstance(end, Tensor) or not isinstance(weight, OPERANDS):
         raise invalid_arguments("lerp", "(Tensor, Tensor, Tensor or Number)", input, end, weight)
     for name, given in (("end", end), ("weight", weight)):
         if isinstance(given, Tensor) and given.dtype is not input.dtype:
@@ -370,8 +375,14 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 multiply, subtract, negative = mul, sub, neg
 
 
-def _times_reciprocal(input: Tensor, other: Any) -> Tensor:
-    return mul(reciprocal(input), other)
+def _times_reciprocal(input: Tensor, other: Any) -> Any:
+    """``other / input``: a NumPy array is left to NumPy, which multiplies it by the reciprocal."""
+    if isinstance(other, np.ndarray):
+        return reciprocal(input) * other
+    return _divided(input, other)
+
+
+_divided = as_operator(lambda input, other: mul(reciprocal(input), other))
 
 
 METHODS = {name: globals()[name] for name in __all__ if name != "rsub"} | {
@@ -382,7 +393,7 @@ METHODS = {name: globals()[name] for name in __all__ if name != "rsub"} | {
     "__mul__": binary(_mul, operator=True),
     "__rmul__": binary(_mul, operator=True),
     "__truediv__": binary(_div, operator=True),
-    "__rtruediv__": as_operator(_times_reciprocal),
+    "__rtruediv__": _times_reciprocal,
     "__neg__": neg,
     "__pos__": positive,
     "__abs__": abs,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from refgrad.ops.arguments import reject
 from refgrad.ops.arithmetic import mul
 from refgrad.ops.axes import movedim, permute
 from refgrad.ops.linalg import bmm
@@ -40,6 +41,8 @@ def einsum(*args: Any) -> Tensor:
             "its subscripts list"
         )
     equation, operands = _spelled(args) if isinstance(args[0], Tensor) else (args[0], args[1:])
+    if not isinstance(equation, str):
+        reject("einsum", "equation", "str", equation, 1)
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         return einsum(equation, *operands[0])
     for k, operand in enumerate(operands):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from refgrad.dtypes import COMPLEX, dtype
-from refgrad.ops.arguments import tensor_argument
+from refgrad.ops.arguments import integer, tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary, unary
 from refgrad.ops.half import gradient_in_single, in_single
@@ -185,6 +185,7 @@ _polygamma = Op(
 
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`; RuntimeError for negative `n`."""
+    n = integer("polygamma", "n", n, 1)
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     return _polygamma(tensor_argument("polygamma", input, position=2), n=n)

@@ -115,7 +115,7 @@ _amax, _amin = _reaching("amax", "max"), _reaching("amin", "min")
 
 def _reached(op: Op, kernel: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     _no_complex(kernel, tensor_argument(op.name, input))
-    dims = reduced_dims(dim, input.ndim)
+    dims = reduced_dims(op.name, dim, input.ndim)
     if dim is None or dim == ():
         _specified(op.name, input, dims)
     elif input.ndim:
@@ -159,9 +159,9 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
             raise RuntimeError(
                 "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
             )
-        dims = reduced_dims(None, input.ndim)
+        dims = reduced_dims("aminmax", None, input.ndim)
     else:
-        dims = reduced_dims(dim, input.ndim)
+        dims = reduced_dims("aminmax", dim, input.ndim)
         if dims and not input._data.shape[dims[0]]:
             raise IndexError(f"aminmax: Expected reduction dim {dims[0]} to have non-zero size.")
     return return_types.aminmax(_aminmax(input, dim=dims, keepdim=keepdim))

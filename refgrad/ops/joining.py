@@ -260,7 +260,7 @@ def _chunk_sizes(input: Tensor, chunks: int, dim: int) -> tuple[int, ...]:
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of parts along `dim`, all of one size but for the last."""
     dim = _needs_a_dim("chunk", input, dim)
-    sizes = _chunk_sizes(input, chunks, dim)
+    sizes = _chunk_sizes(input, integer("chunk", "chunks", chunks), dim)
     form = "SplitBackward0" if input._data.shape[dim] else "SplitWithSizesBackward0"
     return _split(input, sizes=sizes, dim=dim, form=form)
 

@@ -7,25 +7,11 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from refgrad import dtypes
-from refgrad.dtypes import BOOL, COMPLEX, INTEGRAL, SCALAR_TYPE, dtype
+from refgrad.dtypes import BOOL, C_NAMES, COMPLEX, INTEGRAL, SCALAR_TYPE, dtype
 from refgrad.tensor import Tensor, result_type
 
 NOT_IMPLEMENTED = "torch::autograd::NotImplemented"  # the node of an op without a derivative
 NUMBERS = (int, float, complex)
-
-C_NAMES = {  # the dtypes in some of its messages
-    "bool": "bool",
-    "uint8": "unsigned char",
-    "int8": "signed char",
-    "int16": "short int",
-    "int32": "int",
-    "int64": "long int",
-    "float16": "c10::Half",
-    "float32": "float",
-    "float64": "double",
-    "complex64": "c10::complex<float>",
-    "complex128": "c10::complex<double>",
-}
 
 
 def common_dtype(*operands: Any) -> dtype:

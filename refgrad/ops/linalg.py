@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from refgrad import dtypes
-from refgrad.dtypes import SCALAR_TYPE, dtype
+from refgrad.dtypes import C_NAMES, SCALAR_TYPE, dtype
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.half import in_single
-from refgrad.ops.limits import C_NAMES, without
+from refgrad.ops.limits import without
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import total
 from refgrad.tensor import Tensor, check_dim

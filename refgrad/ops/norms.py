@@ -8,7 +8,7 @@ from typing import Any
 from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
 from refgrad.layout import row_major
-from refgrad.ops.arguments import reduced_dims, tensor_argument
+from refgrad.ops.arguments import dtype_argument, reduced_dims, tensor_argument
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import dtype_of, keep, total
 from refgrad.tensor import Tensor
@@ -104,8 +104,9 @@ def vector_norm(
     """
     if isinstance(ord, str) or not isinstance(ord, (int, float)):
         raise TypeError(f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {type(ord).__name__}")
-    dims = reduced_dims(dim, tensor_argument("linalg_vector_norm", x).ndim)
+    dims = reduced_dims("linalg_vector_norm", dim, tensor_argument("linalg_vector_norm", x).ndim)
     _check(x, float(ord), dims, dim)
+    dtype = dtype_argument("linalg_vector_norm", dtype)
     _check_dtype(x, dtype)
     return _vector_norm(x, ord=float(ord), dim=dims, keepdim=keepdim, dtype=dtype)
 

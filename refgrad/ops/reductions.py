@@ -13,7 +13,7 @@ from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
 from refgrad.layout import row_major
 from refgrad.modes import is_grad_enabled
-from refgrad.ops.arguments import WHOLE, differentiable_dtype, reduced_dims, tensor_argument
+from refgrad.ops.arguments import WHOLE, differentiable_dtype, dtype_argument, reduced_dims, tensor_argument
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim
@@ -118,10 +118,10 @@ def sum(input: Tensor, dim: Any = WHOLE, keepdim: bool = False, *, dtype: DType 
 
     `dtype`: what the elements are cast to first.
     """
-    differentiable_dtype(tensor_argument("sum", input), dtype)
+    dtype = differentiable_dtype("sum", tensor_argument("sum", input), dtype)
     if dim is WHOLE:
         return _sum(input, dim=None, keepdim=False, dtype=dtype)
-    return _sum(input, dim=reduced_dims(dim, input.ndim), keepdim=keepdim, dtype=dtype)
+    return _sum(input, dim=reduced_dims("sum", dim, input.ndim), keepdim=keepdim, dtype=dtype)
 
 
 _sum.public = sum
@@ -146,8 +146,8 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: DTyp
     """The sum of all elements but NaNs over `dim`; RuntimeError for complex tensors."""
     if tensor_argument("nansum", input).is_complex():
         raise RuntimeError("nansum on CPU does not support complex inputs")
-    differentiable_dtype(input, dtype)
-    return _nansum(input, dim=reduced_dims(dim, input.ndim), keepdim=keepdim, dtype=dtype)
+    dtype = differentiable_dtype("nansum", input, dtype)
+    return _nansum(input, dim=reduced_dims("nansum", dim, input.ndim), keepdim=keepdim, dtype=dtype)
 
 
 # Means
@@ -179,10 +179,11 @@ def _dtype_of_mean(name: str, input: Tensor, dtype: DType | None) -> None:
 
 def mean(input: Tensor, dim: Any = WHOLE, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The mean over `dim`; NaN for no elements. RuntimeError for integers unless `dtype` is given."""
+    dtype = dtype_argument("mean", dtype)
     _dtype_of_mean("mean", tensor_argument("mean", input), dtype)
     if dim is WHOLE:
         return _mean(input, dim=None, keepdim=False, dtype=dtype)
-    return _mean(input, dim=reduced_dims(dim, input.ndim), keepdim=keepdim, dtype=dtype)
+    return _mean(input, dim=reduced_dims("mean", dim, input.ndim), keepdim=keepdim, dtype=dtype)
 
 
 _mean.public = mean
@@ -250,12 +251,12 @@ _prod = Op(
 
 def prod(input: Tensor, dim: Any = WHOLE, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The product over one dimension or all; its derivative is exact where elements are zero."""
-    differentiable_dtype(tensor_argument("prod", input), dtype)
+    dtype = differentiable_dtype("prod", tensor_argument("prod", input), dtype)
     if dim is WHOLE:
         return _prod(input, dim=None, keepdim=False, dtype=dtype)
     if not isinstance(dim, int):
         raise TypeError(f"prod() received an invalid combination of arguments - dim must be int, not {dim!r}")
-    dims = (check_dim(dim, input.ndim),) if input.ndim else reduced_dims(dim, 0)
+    dims = (check_dim(dim, input.ndim),) if input.ndim else reduced_dims("prod", dim, 0)
     return _prod(input, dim=dims, keepdim=keepdim, dtype=dtype)
 
 
@@ -275,7 +276,7 @@ _all, _any = _truth("all", "all"), _truth("any", "any")
 
 def _tested(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     tensor_argument(op.name, input)
-    dims = () if dim == () else reduced_dims(dim, input.ndim)  # here () is no dimension, not all of them
+    dims = () if dim == () else reduced_dims(op.name, dim, input.ndim)  # here () is no dimension, not all of them
     return op(input, dim=dims, keepdim=keepdim)
 
 
@@ -295,7 +296,7 @@ _count_nonzero = Op("count_nonzero", row_major(lambda xp, x, dim: _sum_kernel(xp
 
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     """How many elements over `dim` are nonzero, as int64."""
-    return _count_nonzero(tensor_argument("count_nonzero", input), dim=reduced_dims(dim, input.ndim))
+    return _count_nonzero(tensor_argument("count_nonzero", input), dim=reduced_dims("count_nonzero", dim, input.ndim))
 
 
 _count_nonzero.public = count_nonzero

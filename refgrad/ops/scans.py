@@ -149,7 +149,7 @@ _cumprod = Op("cumprod", _running("cumprod"), {"self": _cumprod_self})
 
 def _accumulated(op: Op, input: Tensor, dim: int, dtype: DType | None) -> Tensor:
     found = check_dim(integer(op.name, "dim", dim), tensor_argument(op.name, input).ndim)
-    differentiable_dtype(input, dtype)
+    dtype = differentiable_dtype(op.name, input, dtype)
     return op(input, dim=found, dtype=dtype)
 
 

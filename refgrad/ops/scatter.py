@@ -7,6 +7,7 @@ from typing import Any
 from refgrad import dtypes
 from refgrad.devices import MODULES, Array
 from refgrad.layout import copy_order
+from refgrad.ops.arguments import integer, tensor_argument
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
@@ -78,9 +79,16 @@ _gather_op = Op(
 )
 
 
+def _dim(function: str, input: Any, dim: Any, index: Any) -> int:
+    """`dim` counted from the front; TypeError unless input and index are tensors and it is an int."""
+    ndim = tensor_argument(function, input)._data.ndim
+    tensor_argument(function, index, "index", 3)
+    return check_dim(integer(function, "dim", dim, 2), ndim)
+
+
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on; of the shape of `index`."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("gather", input, dim, index)
     _check_index("gather", input, index)
     for k, (n, m) in enumerate(zip(index._data.shape, input._data.shape, strict=False)):
         if k != dim and n > m:
@@ -144,7 +152,7 @@ def _check_scatter(input: Tensor, dim: int, index: Tensor, src: Tensor) -> None:
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of `input` with ``out[index[i][j]][j] += src[i][j]`` for dim 0, and so on."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("scatter_add", input, dim, index)
     _check_index("scatter", input, index)
     _check_scatter(input, dim, index, src)
     return _scatter_add_op(input, index, src, dim=dim)
@@ -180,7 +188,7 @@ _scatter_value = Op(
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
     """A copy of `input` with ``out[index[i][j]][j] = src[i][j]`` for dim 0, and so on; or one value."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("scatter", input, dim, index)
     _check_index("scatter", input, index)
     source = value if src is None else src
     if isinstance(source, Tensor):
@@ -228,7 +236,7 @@ _index_select_op = Op(
 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of `input` along `dim` that a vector of integers names, as a copy."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("index_select", input, dim, index)
     if index._data.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     if index.dtype not in (dtypes.int32, dtypes.int64):
@@ -271,7 +279,7 @@ def _check_slices(name: str, input: Tensor, dim: int, index: Tensor, source: Ten
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """A copy of `input` with the slices of `source`, times `alpha`, added at the places of `index`."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("index_add", input, dim, index)
     _check_slices("index_add_", input, dim, index, source)
     return _index_add_op(input, index, source, dim=dim, alpha=alpha)
 
@@ -298,7 +306,7 @@ _index_copy_op = Op(
 
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy of `input` with the slices of `source` written at the places of `index`."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("index_copy", input, dim, index)
     _check_slices("index_copy_", input, dim, index, source)
     return _index_copy_op(input, index, source, dim=dim)
 
@@ -331,7 +339,7 @@ _index_fill_number = Op(
 
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy of `input` with one value written at the places of `index`."""
-    dim = check_dim(dim, input._data.ndim)
+    dim = _dim("index_fill", input, dim, index)
     if isinstance(value, Tensor):
         return _index_fill_tensor(input, index, value, dim=dim)
     return _index_fill_number(input, index, value=value, dim=dim)
@@ -373,7 +381,8 @@ Op(
 
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements at flat positions; of the shape of `index`."""
-    if index.dtype is not dtypes.int64:
+    tensor_argument("take", input)
+    if tensor_argument("take", index, "index", 2).dtype is not dtypes.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.SCALAR_TYPE[index.dtype.name]}")
     size = input.numel()
     if MODULES[type(index._data)].checks_bounds and index.numel():
@@ -388,8 +397,8 @@ _take_op.public = take
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The coordinates of the elements that are not zero, a row each; or a vector for each dimension."""
-    module = MODULES[type(input._data)]
-    data = input._data
+    data = tensor_argument("nonzero", input)._data
+    module = MODULES[type(data)]
     found = module.nonzero(module.reshape(data, (1,)) if not data.ndim else data)
     if as_tuple:
         return tuple([wrap(module.ascontiguousarray(i)) for i in found])
@@ -432,7 +441,8 @@ Op(
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where a mask is true, as a vector; the two broadcast."""
-    if mask.dtype is not dtypes.bool_:
+    tensor_argument("masked_select", input)
+    if tensor_argument("masked_select", mask, "mask", 2).dtype is not dtypes.bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     from refgrad.ops.grids import broadcast_tensors
 

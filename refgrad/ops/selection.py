@@ -10,11 +10,12 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, NUMPY
+from refgrad.dtypes import C_NAMES
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary
 from refgrad.ops.conversion import cast
-from refgrad.ops.limits import C_NAMES, check_fits, common_dtype, invalid_arguments, no_complex, without
+from refgrad.ops.limits import check_fits, common_dtype, invalid_arguments, no_complex, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, wrap
 

@@ -9,7 +9,7 @@ from typing import Any
 from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
 from refgrad.layout import row_major
-from refgrad.ops.arguments import integer, reduced_dims, tensor_argument
+from refgrad.ops.arguments import dtype_argument, integer, reduced_dims, tensor_argument
 from refgrad.ops.conversion import cast, clone
 from refgrad.ops.half import in_single
 from refgrad.ops.names import TENSORS
@@ -46,7 +46,8 @@ _logsumexp = Op("logsumexp", row_major(_logsumexp_kernel), {"self": _logsumexp_s
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """The logarithm of the sum of exponentials over `dim`; integers become the default float."""
-    return _logsumexp(tensor_argument("logsumexp", input), dim=reduced_dims(dim, input.ndim), keepdim=keepdim)
+    dims = reduced_dims("logsumexp", dim, tensor_argument("logsumexp", input).ndim)
+    return _logsumexp(input, dim=dims, keepdim=keepdim)
 
 
 # softmax and log_softmax. Their derivatives are ops as well, so that half precision is computed in single.
@@ -117,7 +118,8 @@ Op(
 def _along(op: Op, input: Tensor, dim: Any, dtype: DType | None) -> Tensor:
     if dim is None:
         raise TypeError(f"{op.name}(): argument 'dim' (position 2) must be int, not NoneType")
-    x = tensor_argument(op.name, input) if dtype is None else cast(input, dtype)
+    wanted = dtype_argument(op.name, dtype)
+    x = tensor_argument(op.name, input) if wanted is None else cast(input, wanted)
     dim = check_dim(integer(op.name, "dim", dim), x.ndim)
     if x.dtype.category != dtypes.FLOATING:
         if not x.numel():

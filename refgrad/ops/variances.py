@@ -113,7 +113,7 @@ def _spread_of(op: Op, kind: str, input: Any, dim: Any, unbiased: Any, keepdim: 
         raise TypeError(f"{name}() received an invalid combination of arguments: unbiased and correction")
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    dims = None if dim is None else reduced_dims(dim, input.ndim)
+    dims = None if dim is None else reduced_dims(name, dim, input.ndim)
     if count_of(input.shape, dims) <= correction:
         warnings.warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
