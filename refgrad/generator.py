@@ -28,6 +28,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refgrad.devices import as_device, device
+from refgrad.dtypes import C_NAMES
+from refgrad.tensor import Tensor, wrap
+
 DEFAULT_SEED = 67280421310721
 
 _WORDS = 624  # words of MT19937 state
@@ -62,11 +66,19 @@ class Generator:
     array. A negative dimension is a RuntimeError, a dtype that torch cannot sample a NotImplementedError.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: Any = "cpu") -> None:
+        """A stream started from torch's default seed; RuntimeError for devices but the CPU."""
+        self._device = as_device(device)
+        if self._device.type != "cpu":
+            raise RuntimeError(f"random numbers are drawn on the CPU: there is no generator for {self._device}")
         self._engine = np.random.MT19937(0)
         self.manual_seed(DEFAULT_SEED)
 
     # ---- seeds and states
+
+    @property
+    def device(self) -> device:
+        return self._device
 
     def manual_seed(self, seed: int) -> Generator:
         """Restart the stream from `seed`, in [-2**63, 2**64); a negative one counts from 2**64 downwards.
@@ -94,33 +106,42 @@ class Generator:
         """The seed of the last restart, in [0, 2**64)."""
         return self._seed
 
-    def get_state(self) -> npt.NDArray[np.uint8]:
-        """The state as 5056 bytes, in the layout of `torch.Generator.get_state`."""
+    def get_state(self) -> Tensor:
+        """The state as a tensor of 5056 bytes, in the layout of `torch.Generator.get_state`."""
         engine = self._engine.state["state"]
         state = np.zeros(1, _STATE)
         state["seed"], state["seeded"] = self._seed, 1
         state["left"], state["next"] = _WORDS + 1 - engine["pos"], engine["pos"]
         state["words"] = engine["key"]
         state["has_normal"], state["normal_y"] = self._spare is not None, self._spare or 0.0
-        return state.view(np.uint8)
+        return wrap(state.view(np.uint8))
 
-    def set_state(self, state: npt.NDArray[np.uint8]) -> Generator:
-        """Continue from a state that `get_state`, or torch's, returned.
+    def clone_state(self) -> Generator:
+        """Another stream that continues as this one does."""
+        return Generator().set_state(self.get_state())
 
-        TypeError unless it is a uint8 array; RuntimeError unless it is contiguous, of 5056 bytes, and valid.
+    def set_state(self, state: Tensor) -> Generator:
+        """Continue from a state that `get_state` returned; torch's states have the same layout.
+
+        TypeError unless it is a uint8 tensor on the CPU; RuntimeError unless contiguous, of 5056 bytes, and valid.
         """
-        if not isinstance(state, np.ndarray) or state.dtype != np.uint8:
-            given = state.dtype if isinstance(state, np.ndarray) else type(state).__name__
-            raise TypeError(f"RNG state must be a uint8 array, but got {given}: pass one of get_state()")
-        if not state.flags.c_contiguous:
+        if not isinstance(state, Tensor):
+            raise TypeError(f"expected a torch.ByteTensor, but got {type(state).__name__}")
+        data = state._data
+        if not isinstance(data, np.ndarray) or data.dtype != np.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
+        if not data.flags.c_contiguous:
             raise RuntimeError("RNG state must be contiguous: pass a copy")
-        if state.size != _STATE.itemsize:
-            raise RuntimeError(f"RNG state must have {_STATE.itemsize} bytes, but has {state.size}")
-        fields = state.reshape(-1).view(_STATE)[0]
+        if data.size != _STATE.itemsize:
+            raise RuntimeError(
+                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the input RNG state size to be "
+                f"{data.size}"
+            )
+        fields = np.array(data).reshape(-1).view(_STATE)[0]
         left, following = int(fields["left"]), int(fields["next"])
         fresh = left == 1 and following == 0  # how torch writes a stream that has given no word yet
         if fields["seeded"] != 1 or not 0 < left <= _WORDS or not (fresh or left + following == _WORDS + 1):
-            raise RuntimeError("Invalid mt19937 state: pass one of get_state()")
+            raise RuntimeError("Invalid mt19937 state")
         self._engine.state = {
             "bit_generator": "MT19937",
             "state": {"key": fields["words"].astype(np.uint32), "pos": _WORDS + 1 - left},
@@ -152,12 +173,13 @@ class Generator:
                 f"uniform is not implemented for {dtype}: pass a float or complex dtype"
             )
         low, high, largest = float(low), float(high), float(np.finfo(dtype).max)
+        held = C_NAMES.get(dtype.name, dtype.name)
         for name, bound in (("from", low), ("to", high)):
             if not -largest <= bound <= largest:
-                raise RuntimeError(f"{name} is out of bounds for {dtype}: |{bound}| is not at most {largest}")
+                raise RuntimeError(f"{name} is out of bounds for {held}: |{bound}| is not at most {largest}")
         if low > high:
             raise RuntimeError(
-                f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}"
+                f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
             )
         if high - low > largest:
             raise RuntimeError(
@@ -179,7 +201,7 @@ class Generator:
         """
         dtype, count = np.dtype(dtype), _count(shape)
         if not isinstance(p, np.ndarray) and not 0 <= p <= 1:
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
         if count == 0:
             return np.empty(shape, dtype)
         if dtype.kind == "c" or _is_wide_unsigned(dtype):
@@ -195,7 +217,9 @@ class Generator:
         (invalid,) = np.nonzero(~((chances >= 0) & (chances <= 1)))
         if invalid.size:
             self._fractions(int(invalid[0]), _working(p.dtype))
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={chances[invalid[0]]}")
+            raise RuntimeError(
+                f"Expected p_in >= 0 && p_in <= 1 to be true, but got false: p_in is {chances[invalid[0]]}"
+            )
         return (self._fractions(count, _working(p.dtype)) < chances).astype(dtype).reshape(shape)
 
     # ---- normal samples
@@ -223,7 +247,7 @@ class Generator:
         """
         dtype, count = np.dtype(dtype), _count(shape)
         if not std >= 0:
-            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
         if count == 0:
             return np.empty(shape, dtype)
         if dtype.kind == "c":
@@ -282,10 +306,39 @@ class Generator:
                     f"from={low} >= to={high}: {dtype} holds no integer of the range"
                 )
         _check_integer_range(low, high - 1, dtype)
-        words = self._words64(count) if high - low >= _WIDE_RANGE else self._words(count)
+        return self._between(low, high - low, count, dtype).reshape(shape)
+
+    def random(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Integers from 0 up to the largest of an integer dtype, or up to 2 to the digits of a float one."""
+        dtype, count = np.dtype(dtype), _count(shape)
+        words = self._words64(count) if dtype.itemsize == 8 else self._words(count)
+        return (words % np.uint64(_largest(dtype) + 1)).astype(dtype).reshape(shape)
+
+    def random_from(self, low: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """The same from `low`; from -2**63, the least int64, on any int64. RuntimeError for what `dtype` lacks."""
+        low, dtype, count = _int64("from", low), np.dtype(dtype), _count(shape)
+        if low == -(2**63):
+            if dtype.name not in ("int64", "float64", "float32"):
+                raise RuntimeError(
+                    "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
+                )
+            return self._words64(count).view(np.int64).astype(dtype).reshape(shape)
+        last = _largest(dtype)
+        if dtype.kind == "f":
+            low = _first_kept(low, dtype)
+            if low >= last:
+                raise RuntimeError(
+                    "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted to dtype, but "
+                    f"got from={low} > to_inc={last}"
+                )
+        _check_integer_range(low, last, dtype)
+        return self._between(low, last - low + 1, count, dtype).reshape(shape)
+
+    def _between(self, low: int, span: int, count: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """`span` integers from `low` on, of which each is as likely."""
+        words = self._words64(count) if span >= _WIDE_RANGE else self._words(count)
         # Wraps around at 2**64, and back in the view.
-        integers = (words % np.uint64(high - low) + np.uint64(low % 2**64)).view(np.int64)
-        return integers.astype(dtype).reshape(shape)
+        return (words % np.uint64(span) + np.uint64(low % 2**64)).view(np.int64).astype(dtype)
 
     def randperm(self, n: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """A permutation of 0, ..., n - 1, of shape (n,), in a signed, uint8 or float dtype.
@@ -442,6 +495,13 @@ def _digits(dtype: np.dtype[Any]) -> int:
     return int(np.finfo(dtype).nmant) + 1
 
 
+def _largest(dtype: np.dtype[Any]) -> int:
+    """The largest integer up to which a dtype holds all."""
+    if dtype.kind == "b":
+        return 1
+    return 2 ** _digits(dtype) if dtype.kind == "f" else min(int(np.iinfo(dtype).max), 2**63 - 1)
+
+
 def _int64(name: str, value: int) -> int:
     """`value` as an int; TypeError if it is none, ValueError if it does not fit 64 bits."""
     value = operator.index(value)
@@ -476,7 +536,9 @@ def _last_kept(last: int, dtype: np.dtype[Any]) -> int:
 def _check_integer_range(first: int, last: int, dtype: np.dtype[Any]) -> None:
     """RuntimeError unless `dtype` spans [first, last]; UserWarning if a float dtype has gaps there."""
     if dtype.kind == "c":
-        raise RuntimeError(f"randint handles only integral, floating-point and boolean dtypes, not {dtype}")
+        raise RuntimeError(
+            f"check_random_bounds handles only integral, floating-point and boolean types, not {dtype}"
+        )
     least: float
     most: float
     if dtype.kind == "f":
@@ -485,9 +547,10 @@ def _check_integer_range(first: int, last: int, dtype: np.dtype[Any]) -> None:
         least, most = 0, 1
     else:
         least, most = int(np.iinfo(dtype).min), min(int(np.iinfo(dtype).max), 2**63 - 1)
+    held = C_NAMES.get(dtype.name, dtype.name)
     for name, value in (("from", first), ("to - 1", last)):
         if not least <= value <= most:
-            raise RuntimeError(f"{name} is out of bounds for {dtype}: {value} is not in [{least}, {most}]")
+            raise RuntimeError(f"{name} is out of bounds for {held}: {value} is not in [{least}, {most}]")
     if dtype.kind == "f":
         digits = _digits(dtype)
         for name, value in (("from", first), ("to - 1", last)):

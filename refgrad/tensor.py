@@ -5,6 +5,8 @@ Operators and methods that compute are attached by `refgrad.ops`; this file hold
 
 from __future__ import annotations
 
+import functools
+import operator
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +16,7 @@ import numpy as np
 
 from refgrad import dtypes
 from refgrad.counters import UNCOUNTED, Counter, fresh
-from refgrad.devices import CPU, MODULES, Array, as_device, device, module_for
+from refgrad.devices import CPU, MODULES, Array, device
 from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, HookDict, Node, RemovableHandle
 from refgrad.layout import strides_of
@@ -37,17 +39,45 @@ class Size(tuple[int, ...]):
             n *= d
         return n
 
+    def __new__(cls, *sizes: Iterable[Any]) -> Size:
+        if len(sizes) > 1:
+            raise TypeError(f"tuple expected at most 1 argument, got {len(sizes)}")
+        found = []
+        for k, n in enumerate(sizes[0] if sizes else ()):
+            try:
+                found.append(n if isinstance(n, np.integer) else operator.index(n))
+            except TypeError:
+                raise TypeError(
+                    f"torch.Size() takes an iterable of 'int' (item {k} is '{type(n).__name__}')"
+                ) from None
+        return tuple.__new__(cls, found)
+
     def __repr__(self) -> str:
-        return f"torch.Size({list(self)})"
+        return f"torch.Size({[int(n) for n in self]})"
 
     __str__ = __repr__
 
     def __add__(self, other: Any) -> Any:
-        return Size(tuple.__add__(self, other))
+        if not isinstance(other, tuple):
+            raise TypeError(f"can only concatenate tuple (not {type(other).__name__}) to torch.Size")
+        return Size((*self, *other))
+
+    def __radd__(self, other: Any) -> Any:
+        return Size((*other, *self)) if isinstance(other, tuple) else NotImplemented
+
+    def __mul__(self, times: Any) -> Any:
+        if not hasattr(times, "__index__"):
+            raise TypeError(f"can't multiply sequence by non-int of type '{type(times).__name__}'")
+        return Size(tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
 
     def __getitem__(self, key: Any) -> Any:
         found = tuple.__getitem__(self, key)
         return Size(found) if isinstance(key, slice) else found
+
+
+_size = functools.partial(tuple.__new__, Size)  # of a shape, which needs no check
 
 
 def wrap(data: Array) -> Tensor:
@@ -109,34 +139,32 @@ class Tensor:
 
     def __new__(cls, *args: Any, device: Any = None) -> Tensor:
         """torch's legacy constructor: sizes, or data, as default-dtype tensor."""
-        if len(args) == 1 and isinstance(args[0], Tensor):
-            t = _new(cls)
-            t._data = args[0]._data
-            t._counter = args[0]._counter
-            return t
-        if args and all(isinstance(a, int) for a in args):
-            data = np.zeros(args, dtypes.get_default_dtype().numpy)
-        elif len(args) > 1:
-            raise TypeError(f"new(): expected sizes as ints or one sequence of data, but got {args!r}")
-        else:
-            data = np.array(args[0] if args else [], dtype=dtypes.get_default_dtype().numpy)
+        from refgrad.ops.creation import legacy
+
+        made = legacy("new", args, dtypes.get_default_dtype(), device)
+        if cls is Tensor:
+            return made
         t = _new(cls)
-        where = as_device(device)
-        t._data = module_for(where).from_host(data, where)
-        t._counter = fresh()
+        t._data, t._counter = made._data, made._counter
         return t
 
     # Description
 
     @_ReadOnly
     def shape(self) -> Size:
-        return Size(self._data.shape)
+        return _size(self._data.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one dimension."""
-        if dim is None:
-            return Size(self._data.shape)
-        return self._data.shape[check_dim(dim, self._data.ndim)]
+        return _size(self._data.shape) if dim is None else self._data.shape[self._own_dim("size", dim)]
+
+    def _own_dim(self, function: str, dim: Any) -> int:
+        """`dim` counted from the front; IndexError where there is none, TypeError for what is no int."""
+        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+            raise TypeError(f"{function}(): argument 'dim' (position 1) must be int, not {type(dim).__name__}")
+        if not self._data.ndim:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        return check_dim(operator.index(dim), self._data.ndim)
 
     @_ReadOnly
     def ndim(self) -> int:
@@ -180,7 +208,7 @@ class Tensor:
     def stride(self, dim: int | None = None) -> Any:
         """Steps between elements, counted in elements, as torch counts them."""
         strides = strides_of(self._data)
-        return strides if dim is None else strides[check_dim(dim, self._data.ndim)]
+        return strides if dim is None else strides[self._own_dim("stride", dim)]
 
     def is_contiguous(self) -> bool:
         return bool(self._data.flags.c_contiguous)
@@ -238,6 +266,7 @@ class Tensor:
         Raises RuntimeError for a tensor that requires grad and TypeError for one on a GPU,
         unless `force` is true.
         """
+        _check_flag("numpy", "force", force)
         if not force:
             if self._rg:
                 raise RuntimeError(
@@ -252,7 +281,11 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         array = self.numpy()
-        return array if dtype is None else array.astype(dtype, copy=False)
+        return np.array(array, dtype, copy=copy)  # `copy` false: ValueError where a copy is needed
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+        """What NumPy's functions give for tensors: tensors without history; of truth values, as in torch, uint8."""
+        return wrap(np.asarray(array, np.uint8) if array.dtype == np.bool_ else np.asarray(array))
 
     def __bool__(self) -> bool:
         if self._data.size != 1:
@@ -261,24 +294,32 @@ class Tensor:
             raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self._data.item())
 
-    def _number(self, convert: Callable[[Any], Any]) -> Any:
-        value = self.item()
-        if isinstance(value, complex):
-            raise RuntimeError("value cannot be converted to type double without overflow")
-        return convert(value)
+    def _number(self, kind: str) -> Any:
+        """The only element as a number for Python's conversions: a complex one must be real, for a C type `kind`."""
+        if self._data.size != 1:
+            raise ValueError("only one element tensors can be converted to Python scalars")
+        value = self._data.item()
+        if kind and isinstance(value, complex):
+            if value.imag:
+                raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+            return value.real
+        return value
 
-    def __float__(self) -> float:
+    def _warn_of_scalar(self) -> None:
         if self._rg:
             warnings.warn(
                 "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
                 "Consider using tensor.detach() first.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return self._number(float)
+
+    def __float__(self) -> float:
+        self._warn_of_scalar()
+        return float(self._number("double"))
 
     def __int__(self) -> int:
-        return self._number(int)
+        return int(self._number("int64_t"))
 
     def __index__(self) -> int:
         if self.dtype.category > dtypes.INTEGRAL or self._data.size != 1:
@@ -286,7 +327,8 @@ class Tensor:
         return int(self._data.item())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        self._warn_of_scalar()
+        return complex(self._number(""))
 
     # The graph
 
@@ -350,6 +392,7 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set whether operations on this leaf are recorded; returns the tensor itself."""
+        _check_flag("requires_grad_", "requires_grad", requires_grad, " (position 1)")
         if self._computed():
             if not requires_grad:
                 raise RuntimeError(
@@ -602,21 +645,10 @@ class Tensor:
         """The tensor at the root of a view; None for any other."""
         return None if self._view is None else self._view.base
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self._current_edge() is not None:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
-                "the moment.  If you were attempting to deepcopy a module, this may be because of a "
-                "torch.nn.utils.weight_norm usage, see https://github.com/pytorch/pytorch/pull/103001"
-            )
-        t = _new(type(self))
-        memo[id(self)] = t
-        t._data = self._data.copy()
-        t._counter = fresh()
-        t._rg = self._rg
-        if self._grad is not None:
-            t._grad = self._grad.__deepcopy__(memo)
-        return t
+
+def _check_flag(function: str, name: str, value: Any, where: str = "") -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{function}(): argument '{name}'{where} must be bool, not {type(value).__name__}")
 
 
 def _type_name(d: Any) -> str:

@@ -10,7 +10,12 @@ from refgrad.tensor import Tensor
 
 FAMILIES = (
     "conversion",
+    "description",
+    "copying",
     "creation",
+    "constants",
+    "sampling",
+    "drawing",
     "inplace",
     "arithmetic",
     "powers",

@@ -69,9 +69,7 @@ _add_alpha = Op(
 
 def _checked_alpha(function: str, input: Any, other: Any, alpha: Any) -> Any:
     """`alpha` as a number; RuntimeError for one that the result's dtype cannot take."""
-    number(function, "alpha", alpha)
-    if isinstance(alpha, Tensor):
-        alpha = alpha.item()
+    alpha = number(function, "alpha", alpha)
     result = common_dtype(input, other)
     if isinstance(alpha, bool) and result is not dtypes.bool_:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from refgrad.dtypes import BOOL, COMPLEX, FLOATING, INTEGRAL, SCALAR_TYPE
+import numpy as np
+
+from refgrad.dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGRAL, SCALAR_TYPE
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import as_operator, binary, unary
 from refgrad.ops.limits import no_complex, without
 from refgrad.ops.record import Op
-from refgrad.tensor import Tensor
+from refgrad.tensor import Tensor, wrap
 
 __all__ = [
     "allclose",
@@ -183,8 +185,20 @@ def _inverted(input: Tensor) -> Tensor:
     return bitwise_not(input)
 
 
+_tensors_equal = binary(_eq, operator=True)
+
+
+def _equals(input: Tensor, other: Any) -> Any:
+    """``input == other``: of the comparisons, torch's only one that takes NumPy arrays."""
+    if isinstance(other, np.ndarray):
+        if other.dtype not in FROM_NUMPY:
+            return NotImplemented
+        other = wrap(other)
+    return _tensors_equal(input, other)
+
+
 METHODS = {name: globals()[name] for name in __all__} | {
-    "__eq__": binary(_eq, operator=True),
+    "__eq__": _equals,
     "__ne__": binary(_ne, operator=True),
     "__lt__": binary(_lt, operator=True),
     "__le__": binary(_le, operator=True),

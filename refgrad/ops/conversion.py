@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from refgrad import dtypes
-from refgrad.devices import MODULES, as_device, device, module_for
+from refgrad.devices import CPU, MODULES, as_device, device, module_for
 from refgrad.dtypes import dtype
 from refgrad.layout import laid_out_as
+from refgrad.ops.arguments import device_argument, dtype_argument, tensor_argument, type_name
+from refgrad.ops.constants import zeros_like
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
-__all__ = ["clone", "conj", "imag", "real", "zeros_like"]
+__all__ = ["clone", "complex", "conj", "imag", "real", "zeros_like"]
 
 
 # Copies
@@ -34,7 +37,7 @@ _contiguous = Op(
 
 def clone(input: Tensor) -> Tensor:
     """A copy with history."""
-    return _clone(input)
+    return _clone(tensor_argument("clone", input))
 
 
 def contiguous(input: Tensor) -> Tensor:
@@ -93,34 +96,74 @@ def move(input: Tensor, where: device, origin: device | None = None) -> Tensor:
 move_op.public = move
 
 
-def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(other)``, with `copy` as keyword."""
-    wanted_dtype, where = kwargs.pop("dtype", None), kwargs.pop("device", None)
-    copy = kwargs.pop("copy", False)
-    kwargs.pop("non_blocking", None)
-    other = kwargs.pop("other", None)
-    if kwargs:
-        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
-    for a in args:
-        if isinstance(a, dtype):
-            wanted_dtype = a
-        elif isinstance(a, Tensor):
-            other = a
-        elif isinstance(a, (str, device)):
-            where = a
-        elif not isinstance(a, bool):
-            raise TypeError(
-                "to() received an invalid combination of arguments - got "
-                f"({', '.join(type(x).__name__ for x in args)}), expected a dtype, a device or a Tensor"
-            )
-    if other is not None:
-        wanted_dtype, where = other.dtype, other.device
+def cpu(input: Tensor) -> Tensor:
+    """The tensor on the CPU; the tensor itself if it is there."""
+    return move(input, CPU)
+
+
+def cuda(input: Tensor, device: Any = None) -> Tensor:
+    """The tensor on a GPU, the first one unless told otherwise; the tensor itself if it is there."""
+    return move(input, as_device("cuda" if device is None else device))
+
+
+def _converted(input: Tensor, kind: dtype) -> Tensor:
+    """`input` in a dtype that a user asked for: with a UserWarning where imaginary parts get lost."""
+    if input._data.dtype.kind == "c" and dtypes.BOOL < kind.category < dtypes.COMPLEX:
+        warnings.warn(
+            "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4
+        )
+    return cast(input, kind)
+
+
+def _names_dtype(value: Any) -> bool:
+    return isinstance(value, dtype) or (isinstance(value, type) and value in dtypes.OF_PYTHON)
+
+
+def _targets(args: tuple[Any, ...]) -> tuple[Any, Any, tuple[Any, ...]]:
+    """The dtype and the device that the positional arguments of `to` name, and the flags that follow."""
+    if not args:
+        return None, None, ()
+    first = args[0]
+    if isinstance(first, Tensor):
+        return first.dtype, first.device, args[1:]
+    if _names_dtype(first):
+        return first, None, args[1:]
+    if first is None or (isinstance(first, (str, device, int)) and not isinstance(first, bool)):
+        if len(args) > 1 and (args[1] is None or _names_dtype(args[1])):
+            return args[1], first, args[2:]
+        return None, first, args[1:]
+    return None, None, args
+
+
+def to(input: Tensor, *args: Any, **named: Any) -> Tensor:
+    """``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(other)``, then the flags `non_blocking` and `copy`.
+
+    The tensor itself where nothing changes, unless `copy` is true. TypeError for other arguments.
+    """
+    kind, where, flags = _targets(args)
+    found = {"dtype": kind, "device": where, **dict(zip(("non_blocking", "copy"), flags, strict=False))}
+    doubled = [name for name in named if found.get(name) is not None]
+    found.update(named)
+    if (
+        doubled
+        or len(flags) > 2
+        or found.keys() - {"dtype", "device", "non_blocking", "copy"}
+        or any(type(found.get(name, False)) is not bool for name in ("non_blocking", "copy"))
+        or not (found["dtype"] is None or _names_dtype(found["dtype"]))
+    ):
+        given = [type_name(x) for x in args] + [f"{name}={type_name(x)}" for name, x in named.items()]
+        raise TypeError(
+            f"to() received an invalid combination of arguments - got ({', '.join(given)}), but expected one of:\n"
+            " * (device, dtype, bool non_blocking, bool copy)\n * (dtype, bool non_blocking, bool copy)\n"
+            " * (Tensor other, bool non_blocking, bool copy)"
+        )
     out = input
-    if where is not None:
-        out = move(out, as_device(where))
-    if wanted_dtype is not None:
-        out = cast(out, wanted_dtype)
-    return _to_copy(input) if copy and out is input else out
+    if found["device"] is not None:
+        out = move(out, device_argument("to", found["device"]))
+    wanted = dtype_argument("to", found["dtype"])
+    if wanted is not None:
+        out = _converted(out, wanted)
+    return _to_copy(input) if found.get("copy") and out is input else out
 
 
 _to_copy = Op("to_copy", _copy_dense, {"self": lambda F, g: g})
@@ -128,7 +171,7 @@ _to_copy = Op("to_copy", _copy_dense, {"self": lambda F, g: g})
 
 def _caster(target: dtype, name: str) -> Any:
     def convert(input: Tensor) -> Tensor:
-        return cast(input, target)
+        return _converted(input, target)
 
     convert.__name__ = convert.__qualname__ = name
     convert.__doc__ = f"The tensor as {target.name}."
@@ -137,15 +180,35 @@ def _caster(target: dtype, name: str) -> Any:
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:
     """The tensor in the dtype and on the device of `other`."""
-    return to(input, other)
+    return to(input, tensor_argument("type_as", other, "other"))
 
 
-def type_(input: Tensor, dtype: dtype | None = None) -> Any:
-    """The tensor in another dtype; without one, torch's name of its type."""
+_TYPES = {
+    f"{prefix}.{name}Tensor": (place, dtypes.BY_NAME[kind])
+    for kind, name in dtypes.SCALAR_TYPE.items()
+    for prefix, place in (("torch", "cpu"), ("torch.cuda", "cuda"))
+}
+
+
+def type_(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The tensor in another dtype, given as such or by torch's name of a type; without one, the name of its own type.
+
+    ValueError for other names, TypeError for what is none.
+    """
     if dtype is None:
         prefix = "torch.cuda" if input.is_cuda else "torch"
         return f"{prefix}.{dtypes.SCALAR_TYPE[input.dtype.name]}Tensor"
-    return cast(input, dtype)
+    if isinstance(dtype, dtypes.dtype):
+        return _converted(input, dtype)
+    if dtype is Tensor:
+        return _converted(input, dtypes.get_default_dtype())
+    if not isinstance(dtype, (str, type)):
+        raise TypeError("dtype must be a type, str, or dtype object")
+    name = dtype if isinstance(dtype, str) else dtype.__name__
+    if name not in _TYPES:
+        raise ValueError(f"invalid type: '{name}'")
+    place, kind = _TYPES[name]
+    return _converted(input if input.device.type == place else move(input, device(place)), kind)
 
 
 # Complex parts. Of a real tensor they are the tensor itself, as in torch.
@@ -155,7 +218,7 @@ _conj = Op("conj", lambda xp, x: xp.conj(x), {"self": lambda F, g: g.conjugate()
 
 def conj(input: Tensor) -> Tensor:
     """The complex conjugate."""
-    return _conj(input) if input._data.dtype.kind == "c" else input
+    return _conj(input) if tensor_argument("conj", input)._data.dtype.kind == "c" else input
 
 
 _conj.public = conj
@@ -193,17 +256,53 @@ _imag = Op(
 
 def real(input: Tensor) -> Tensor:
     """The real part, as a view."""
-    return _real(input) if input._data.dtype.kind == "c" else input
+    return _real(input) if tensor_argument("real", input)._data.dtype.kind == "c" else input
 
 
 def imag(input: Tensor) -> Tensor:
     """The imaginary part, as a view; RuntimeError for a real tensor."""
-    if input._data.dtype.kind != "c":
+    if tensor_argument("imag", input)._data.dtype.kind != "c":
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
     return _imag(input)
 
 
 _real.public, _imag.public = real, imag
+
+
+def _complex_kernel(xp: Any, real: Any, imag: Any) -> Any:
+    shape = xp.broadcast_shapes(real.shape, imag.shape)
+    out = xp.empty(shape, xp.result_type(real.dtype, xp.complex64))
+    out.real[...] = real
+    out.imag[...] = imag
+    return out
+
+
+_complex = Op(
+    "complex",
+    _complex_kernel,
+    {"real": lambda F, g: F.real(g), "imag": lambda F, g: F.imag(g)},
+    inputs=("real", "imag"),
+    elementwise=True,
+)
+
+
+def complex(real: Tensor, imag: Tensor) -> Tensor:
+    """A complex tensor from its real and imaginary parts; RuntimeError unless both are of one float dtype."""
+    tensor_argument("complex", real, "real")
+    tensor_argument("complex", imag, "imag", 2)
+    names = [dtypes.SCALAR_TYPE[t.dtype.name] for t in (real, imag)]
+    if not (real.is_floating_point() and imag.is_floating_point()):
+        raise RuntimeError(
+            f"Expected both inputs to be Half, Float or Double tensors but got {names[0]} and {names[1]}"
+        )
+    if names[0] != names[1]:
+        raise RuntimeError(
+            f"Expected object of scalar type {names[0]} but got scalar type {names[1]} for second argument"
+        )
+    return _complex(real, imag)
+
+
+_complex.public = complex
 
 
 # What the engine needs: the sum over what was broadcast.
@@ -253,20 +352,7 @@ Op(
 
 Op("new_zeros", lambda xp, x, shape: xp.zeros(shape, x.dtype))
 
-_zeros_like = Op("zeros_like", lambda xp, x: xp.zeros(x.shape, x.dtype))
-
-
-def zeros_like(input: Tensor, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape, dtype and device of `input`, unless told otherwise."""
-    out = _zeros_like(input)
-    if dtype is not None or device is not None:
-        out = to(out, dtype=dtype, device=device)
-    if requires_grad and out.dtype.category < dtypes.FLOATING:
-        raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
-    return out.requires_grad_() if requires_grad else out
-
-
-_zeros_like.public = zeros_like
+Op("zeros_like", lambda xp, x: xp.zeros(x.shape, x.dtype)).public = zeros_like
 
 METHODS = {
     "clone": clone,
@@ -276,8 +362,8 @@ METHODS = {
     "type_as": type_as,
     "conj": conj,
     "conjugate": conj,
-    "cpu": lambda self: move(self, device("cpu")),
-    "cuda": lambda self, device_=None: move(self, as_device("cuda" if device_ is None else device_)),
+    "cpu": cpu,
+    "cuda": cuda,
     "bool": _caster(dtypes.bool_, "bool"),
     "byte": _caster(dtypes.uint8, "byte"),
     "char": _caster(dtypes.int8, "char"),

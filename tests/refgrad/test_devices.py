@@ -5,6 +5,8 @@ The stand-in runs on NumPy. What passes here has not been seen on CUDA.
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
@@ -98,3 +100,26 @@ def test_a_program_of_many_ops_on_the_standin_equals_the_cpu() -> None:
         return [t.tolist() for t in (loss, gx, gw, x.grad, w.grad)]
 
     assert program("cuda") == program("cpu")
+
+
+@pytest.mark.usefixtures("standin")
+def test_samples_on_the_standin_are_those_of_the_cpu() -> None:
+    def draw(device: str) -> list[object]:
+        refgrad.manual_seed(5)
+        p = refgrad.full((4,), 0.5, device=device)
+        made = [refgrad.rand(3, device=device), refgrad.bernoulli(p), refgrad.normal(p, 2.0)]
+        made.append(p.new_ones(2).uniform_(2, 3))
+        made.append(refgrad.zeros(2, 3, device=device).t().exponential_())
+        return [(t.device.type, t.tolist()) for t in made]
+
+    assert [values for _, values in draw("cuda")] == [values for _, values in draw("cpu")]
+    assert {place for place, _ in draw("cuda")} == {"cuda"}
+
+
+@pytest.mark.usefixtures("standin")
+def test_copies_and_pickles_stay_on_their_device() -> None:
+    x = refgrad.ones(2, device="cuda:1", requires_grad=True)
+    for made in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert made.device == refgrad.device("cuda:1")
+        assert made.requires_grad
+        assert made.tolist() == [1.0, 1.0]
