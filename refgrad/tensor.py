@@ -5,7 +5,6 @@ Operators and methods that compute are attached by `refgrad.ops`; this file hold
 
 from __future__ import annotations
 
-import functools
 import operator
 import warnings
 import weakref
@@ -77,7 +76,7 @@ class Size(tuple[int, ...]):
         return Size(found) if isinstance(key, slice) else found
 
 
-_size = functools.partial(tuple.__new__, Size)  # of a shape, which needs no check
+_new_tuple = tuple.__new__  # what a shape needs: it is known to hold ints
 
 
 def wrap(data: Array) -> Tensor:
@@ -152,11 +151,11 @@ class Tensor:
 
     @_ReadOnly
     def shape(self) -> Size:
-        return _size(self._data.shape)
+        return _new_tuple(Size, self._data.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one dimension."""
-        return _size(self._data.shape) if dim is None else self._data.shape[self._own_dim("size", dim)]
+        return _new_tuple(Size, self._data.shape) if dim is None else self._data.shape[self._own_dim("size", dim)]
 
     def _own_dim(self, function: str, dim: Any) -> int:
         """`dim` counted from the front; IndexError where there is none, TypeError for what is no int."""

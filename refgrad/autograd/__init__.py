@@ -9,6 +9,7 @@ from typing import Any
 from refgrad import dtypes, engine
 from refgrad.autograd import functional
 from refgrad.autograd.gradcheck import gradcheck, gradgradcheck
+from refgrad.autograd.variable import Variable
 from refgrad.devices import MODULES
 from refgrad.graph import Edge
 from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
@@ -17,6 +18,7 @@ from refgrad.ops.joining import stack
 from refgrad.tensor import Tensor, wrap
 
 __all__ = [
+    "Variable",
     "backward",
     "enable_grad",
     "functional",

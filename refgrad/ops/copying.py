@@ -66,7 +66,7 @@ def _copied_data(data: Any, memo: dict[int, Any]) -> Any:
 
 def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
     """A leaf with copies of values, `.grad` and attributes; RuntimeError for a computed tensor."""
-    if self._edge is not None:
+    if self._current_edge() is not None:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at "
             "the moment.  If you were attempting to deepcopy a module, this may be because of a "
@@ -85,9 +85,9 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
 
 
 def _warn_of_hooks(self: Tensor) -> None:
-    hooks = self._hooks
-    if self._edge is not None and self._edge[0] is not None and self._edge[0].hooks is not None:
-        hooks = self._edge[0].hooks.tensor_hooks.get(self._edge[1])  # type: ignore[assignment]
+    hooks, edge = self._hooks, self._current_edge()
+    if edge is not None and edge[0] is not None and edge[0].hooks is not None:
+        hooks = edge[0].hooks.tensor_hooks.get(edge[1])
     for hook in list((hooks or {}).values()):
         warnings.warn(
             f"backward hook {hook!r} on tensor will not be serialized.", UserWarning, stacklevel=3

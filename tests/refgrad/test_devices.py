@@ -119,7 +119,7 @@ def test_samples_on_the_standin_are_those_of_the_cpu() -> None:
 @pytest.mark.usefixtures("standin")
 def test_copies_and_pickles_stay_on_their_device() -> None:
     x = refgrad.ones(2, device="cuda:1", requires_grad=True)
-    for made in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+    for made in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x)), refgrad.nn.Parameter(x)):
         assert made.device == refgrad.device("cuda:1")
         assert made.requires_grad
         assert made.tolist() == [1.0, 1.0]
