@@ -14,8 +14,8 @@ from typing import Any
 from refgrad import autograd
 from refgrad.autograd.jacobians import forward_mode
 from refgrad.modes import enable_grad
+from refgrad.ops.constants import eye
 from refgrad.ops.conversion import zeros_like
-from refgrad.ops.creation import eye
 from refgrad.ops.joining import stack
 from refgrad.tensor import Tensor
 

@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from refgrad import autograd
+from refgrad.ops.constants import zeros
 from refgrad.ops.conversion import zeros_like
-from refgrad.ops.creation import zeros
 from refgrad.ops.joining import stack
 from refgrad.tensor import Tensor
 
