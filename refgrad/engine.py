@@ -184,12 +184,14 @@ class _Task:
                 made: Any = (None,) * len(edges)
             elif anomaly.enabled:
                 made = self._watched(node, names, gradient, needed)
+            elif node.user_code:
+                made = self._by_user(node, names, gradient, needed)
             elif raw:
                 made = call(node.apply, names, True, gradient, needed)
             else:
                 made = node.apply(names, False, gradient, needed)
             if hooked and node.hooks.after:  # type: ignore[union-attr]
-                made = self._posthooks(node, self._fitted(node, made, needed, names), gradient)
+                made = self._posthooks(node, self._fitted(node, made, needed), gradient)
             if not keep:
                 node.release()
             following = None
@@ -225,7 +227,9 @@ class _Task:
         """A node's derivative in anomaly mode."""
         outer, self.running = self.running, node
         try:
-            if self.raw:
+            if node.user_code:
+                made = self._by_user(node, names, gradient, needed)
+            elif self.raw:
                 made = local.modes.run(node.apply, names, True, gradient, needed)
             else:
                 made = node.apply(names, False, gradient, needed)
@@ -236,6 +240,10 @@ class _Task:
         finally:
             self.running = outer
         return made
+
+    def _by_user(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
+        """A derivative that the user wrote, all of it checked, in the NumPy state of the user."""
+        return self._fitted(node, node.apply(names, self.raw, gradient, needed), None)
 
     def _dependencies(self, roots: Sequence[Edge]) -> dict[Node, int]:
         """How many edges of the graph lead into each node that can be reached."""
@@ -307,23 +315,35 @@ class _Task:
         data = g if self.raw else g._data
         if data.dtype is not dtype and dtype is not None:
             if data.dtype.kind == "c" and dtype.kind == "f":
+                if node.user_code:
+                    raise RuntimeError(
+                        "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be "
+                        "true, but got false.  (Could this error message be improved?  If so, please report an "
+                        "enhancement request to PyTorch.)"
+                    )
                 g = names.real(g)
             if self.raw:
                 return g.astype(dtype)
             return names.cast(g, FROM_NUMPY[dtype])
         return g
 
-    def _fitted(self, node: Node, made: Any, needed: Any, names: Any) -> list[Any]:
-        """All that a node computed, as its hooks see it: in the shapes and dtypes of its inputs."""
+    def _fitted(self, node: Node, made: Any, needed: Any) -> list[Any]:
+        """All that a node computed, as its hooks see it: in the shapes and dtypes of its inputs.
+
+        What the user computed though it is not needed stays.
+        """
         fitted = list(made)
         for k, (target, number) in enumerate(node.next_functions):
-            if target is None or (needed is not None and not needed[k]):
-                fitted[k] = None
-            elif fitted[k] is not None:
+            g = fitted[k]
+            if g is None:
+                continue
+            if target is not None and (needed is None or needed[k] or node.user_code):
                 shape, dtype = target.meta[number]
-                data = fitted[k] if self.raw else fitted[k]._data
+                data = g if self.raw else g._data
                 if data.shape != shape or data.dtype is not dtype:
-                    fitted[k] = self._fit(node, k, fitted[k], shape, dtype, names)
+                    fitted[k] = self._fit(node, k, g, shape, dtype, names_for(g) if self.raw else TENSORS)
+            elif not node.user_code:
+                fitted[k] = None
         return fitted
 
     def _capture(self, node: Node, gradient: Any) -> None:

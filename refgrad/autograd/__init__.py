@@ -8,6 +8,7 @@ from typing import Any
 
 from refgrad import dtypes, engine
 from refgrad.autograd import functional
+from refgrad.autograd.function import Function
 from refgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from refgrad.autograd.variable import Variable
 from refgrad.devices import MODULES
@@ -18,6 +19,7 @@ from refgrad.ops.joining import stack
 from refgrad.tensor import Tensor, wrap
 
 __all__ = [
+    "Function",
     "Variable",
     "backward",
     "enable_grad",
