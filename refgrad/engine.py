@@ -25,7 +25,7 @@ from refgrad.modes import anomaly, local
 from refgrad.ops.names import TENSORS, names_for
 from refgrad.tensor import Tensor, wrap
 
-DEPTH = 60  # backward passes within each other on one thread; the next goes to a thread of its own, as in torch
+DEPTH = 60  # backward passes within each other on one thread; the next go to a thread of their own, as in torch
 
 
 def run(

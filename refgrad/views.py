@@ -211,10 +211,10 @@ class CopySlices(Node):
             part = op.kernels[type(part)](part, **params)
         assert self.write is not None
         made = list(self.write.apply(names, True, xp.array(part, order="C", copy=True), needed))
-        if needed is None or needed[0]:
-            if made[0] is not None and is_stretched(part):
+        if made[0] is not None and (needed is None or needed[0]):  # None if the user's code gave none
+            if is_stretched(part):
                 raise RuntimeError(STRETCHED)
-            part[...] = 0 if made[0] is None else made[0]
+            part[...] = made[0]
             made[0] = whole
         return made
 
@@ -230,11 +230,8 @@ class CopySlices(Node):
             part = op(part, **params)
         assert self.write is not None
         made = list(self.write.apply(names, False, part.clone(), needed))
-        if needed is None or needed[0]:
-            if made[0] is None:
-                part.zero_()
-            else:
-                part.copy_(made[0])
+        if made[0] is not None and (needed is None or needed[0]):
+            part.copy_(made[0])
             made[0] = whole
         return made
 
