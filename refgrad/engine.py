@@ -341,6 +341,8 @@ class _Task:
                 shape, dtype = target.meta[number]
                 data = g if self.raw else g._data
                 if data.shape != shape or data.dtype is not dtype:
+                    if self.raw and len(MODULES) > 1:
+                        MODULES.get(type(g), NUMPY).use_device_of(g)
                     fitted[k] = self._fit(node, k, g, shape, dtype, names_for(g) if self.raw else TENSORS)
             elif not node.user_code:
                 fitted[k] = None

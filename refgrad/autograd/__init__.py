@@ -11,7 +11,7 @@ from refgrad.autograd import functional
 from refgrad.autograd.function import Function
 from refgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from refgrad.autograd.variable import Variable
-from refgrad.devices import MODULES
+from refgrad.devices import MODULES, NUMPY, current_device_kept
 from refgrad.graph import Edge
 from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from refgrad.ops.conversion import cast, zeros_like
@@ -75,7 +75,12 @@ def _implicit_seed(out: Tensor) -> Tensor:
             raise RuntimeError(
                 f"grad can be implicitly created only for real scalar outputs but got {out.dtype}"
             )
-    return wrap(MODULES[type(out._data)].ones_like(out._data))
+    module = MODULES[type(out._data)]
+    if module is NUMPY:
+        return wrap(module.ones_like(out._data))
+    with current_device_kept():
+        module.use_device_of(out._data)
+        return wrap(module.ones_like(out._data))
 
 
 def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_graph: bool) -> list[list[Tensor]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from refgrad import dtypes
 from refgrad.anomaly import note_origin
 from refgrad.counters import bump
-from refgrad.devices import MODULES, NUMPY
+from refgrad.devices import MODULES, NUMPY, device
 from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
 from refgrad.modes import anomaly, local, no_grad
 from refgrad.ops.creation import zeros
@@ -26,7 +27,6 @@ class FunctionCtx:
     saved_for_forward: tuple[Any, ...] | None = None
     dirty_tensors: tuple[Any, ...] | None = None
     non_differentiable: tuple[Any, ...] | None = None
-    materialize_grads = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep tensors (or None) for `backward`, where `ctx.saved_tensors` gives them. The last call counts."""
@@ -61,10 +61,6 @@ class FunctionCtx:
 
     def set_materialize_grads(self, value: bool) -> None:
         """Whether `backward` and `jvp` get zeros (the default) or None for what is undefined."""
-        if not isinstance(value, bool):
-            raise TypeError(
-                "set_materialize_grads received an invalid combination of arguments - got (), but expected (bool)"
-            )
         self.materialize_grads = value
 
 
@@ -82,7 +78,9 @@ class CallNode(Node, FunctionCtx):
     __saved: tuple[Any, ...] | None = ()  # tensors, None, or packed tensors; None once freed
     __versions: tuple[Any, ...] = ()
     __numbers: tuple[int | None, ...] = ()  # which output of this node a saved tensor is, if any
+    __materializes = True
     __read = False  # saved tensors were read, and dropped
+    __devices: Sequence[device] = ()  # of the arguments that are tensors, where there can be several
     __blanks: tuple[Any, ...] = ()  # (shape, dtype, device) of each output that is a tensor
 
     def __init__(self, args: tuple[Any, ...]) -> None:
@@ -92,6 +90,8 @@ class CallNode(Node, FunctionCtx):
         self.needs_input_grad = tuple([isinstance(a, Tensor) and a._rg for a in args])
         self.__tensors = tuple([isinstance(a, Tensor) for a in args])
         self.__records = local.modes.grad_enabled and any(self.needs_input_grad)
+        if len(MODULES) > 1:
+            self.__devices = [a.device for a in args if isinstance(a, Tensor)]
         self.next_functions = (
             tuple([a._gradient_edge() for a in args if isinstance(a, Tensor)]) if self.__records else ()
         )
@@ -110,6 +110,19 @@ class CallNode(Node, FunctionCtx):
     def requires_grad(self) -> bool:
         return True
 
+    @property
+    def materialize_grads(self) -> bool:
+        """Whether undefined gradients become zeros. TypeError if it is set to what is no bool."""
+        return self.__materializes
+
+    @materialize_grads.setter
+    def materialize_grads(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(
+                "set_materialize_grads received an invalid combination of arguments - got (), but expected (bool)"
+            )
+        self.__materializes = value
+
     def derivative(self, gradients: list[Tensor | None]) -> Any:
         """What the user's code makes of the gradients of the outputs."""
         raise NotImplementedError
@@ -123,13 +136,22 @@ class CallNode(Node, FunctionCtx):
         for g, blank in zip(slots, self.__blanks, strict=True):
             if g is not None:
                 given.append(wrap(g if type(g) in MODULES else NUMPY.asarray(g)) if raw else g)
-            elif blank is not None and self.materialize_grads:
-                shape, dtype, device = blank
-                given.append(zeros(shape, dtype=dtype, device=device))
+            elif blank is not None and self.__materializes:
+                shape, dtype, where = blank
+                given.append(zeros(shape, dtype=dtype, device=where))
             else:
                 given.append(None)
         made = self.derivative(given)
         found = self.__checked(made if isinstance(made, tuple) else (made,))
+        for k, where in enumerate(self.__devices):
+            g = found[k]
+            if g is not None and g.device != where and self.next_functions[k][0] is not None:
+                if g._data.ndim:
+                    raise RuntimeError(
+                        f"Function {self.name()} returned an invalid gradient at index {k} - expected device {where} "
+                        f"but got {g.device}"
+                    )
+                found[k] = g.to(where)
         return [t if t is None else t._data for t in found] if raw else found
 
     def __checked(self, made: tuple[Any, ...]) -> list[Tensor | None]:

@@ -123,3 +123,45 @@ def test_copies_and_pickles_stay_on_their_device() -> None:
         assert made.device == refgrad.device("cuda:1")
         assert made.requires_grad
         assert made.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.usefixtures("standin")
+def test_custom_functions_see_gradients_where_the_outputs_are() -> None:
+    seen = []
+
+    class Spread(refgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.to("cuda:1"), x.sum().to("cuda:0")
+
+        @staticmethod
+        def backward(ctx, g, h):
+            seen.extend((g.device, h.device))
+            return (g.cpu() + h.cpu()).expand(3, 2)  # to be summed by the engine
+
+    x = refgrad.ones(2, requires_grad=True)
+    for output in Spread.apply(x):
+        output.sum().backward(retain_graph=True)
+    assert [str(d) for d in seen] == ["cuda:1", "cuda:0"] * 2
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+@pytest.mark.usefixtures("standin")
+def test_a_custom_function_must_return_gradients_where_the_inputs_are() -> None:
+    class Elsewhere(refgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, answer):
+            ctx.answer = answer
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return ctx.answer, None
+
+    x, number = refgrad.ones(2, requires_grad=True), refgrad.ones((), requires_grad=True)
+    expected = "Function ElsewhereBackward returned an invalid gradient at index 0 - expected device cpu but got cuda:1"
+    with pytest.raises(RuntimeError, match=expected):
+        Elsewhere.apply(x, refgrad.ones(2, device="cuda:1")).sum().backward()
+    Elsewhere.apply(number, refgrad.ones((), device="cuda:1") * 5).backward()
+    assert number.grad.tolist() == 5.0
+    assert number.grad.device == refgrad.device("cpu")

@@ -192,6 +192,24 @@ def the_node_is_not_called(torch):
     return raised(custom(torch, double).apply(leaf(torch, 1, 2)).grad_fn, torch.ones(2))
 
 
+@case(13, 138)
+def names_that_functions_have(torch):
+    f, names = custom(torch, double), module(torch)
+    ctx = names.FunctionCtx()
+    ctx.save_for_backward(3)
+    ctx.mark_dirty(4)
+    ctx.mark_non_differentiable(5)
+    ctx.set_materialize_grads(7)
+    return (
+        f._backward_cls.__name__,
+        f._backward_cls._forward_cls is f,
+        issubclass(f._backward_cls, (names.BackwardCFunction, names.FunctionCtx)),
+        issubclass(f, names.Function) and names.Function is torch.autograd.Function,
+        isinstance(f, names.FunctionMeta),
+        ctx.__dict__,
+    )
+
+
 # What backward returns
 
 
