@@ -2,8 +2,9 @@
 
 Iterative throughout, so the depth of a graph is bounded by memory alone. In a plain backward
 gradients are bare arrays; under `create_graph` they are tensors and everything done to them is
-recorded. Order and rules are torch's: a node runs when every gradient that can reach it has
-arrived; among the ready ones the latest created runs first, and leaves come before all others.
+recorded; in forward mode they are tensors, which may have tangents. Order and rules are torch's: a
+node runs when every gradient that can reach it has arrived; among the ready ones the latest created
+runs first, and leaves come before all others.
 """
 
 from __future__ import annotations
@@ -56,13 +57,14 @@ def run(
                 targets=targets,
             )
         )
-    task = _Task(keep_graph, create_graph, captures, targets)
+    raw = not create_graph and modes.forward is None
+    task = _Task(keep_graph, raw, captures, targets)
     before = modes.grad_enabled
     modes.set_grad(create_graph)
     modes.backward = task
     modes.depth += 1
     try:
-        if create_graph:
+        if not raw:
             task.run(roots, list(seeds), TENSORS)
         else:
             arrays = [t._data for t in seeds]
@@ -106,12 +108,12 @@ class _Task:
     def __init__(
         self,
         keep_graph: bool,
-        create_graph: bool,
+        raw: bool,
         captures: dict[Edge, list[int]] | None,
         targets: Sequence[Edge] | None,
     ) -> None:
         self.keep_graph = keep_graph
-        self.raw = not create_graph
+        self.raw = raw
         self.callbacks: list[Callable[[], Any]] = []
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
@@ -397,7 +399,7 @@ class _Task:
                 if tensor._grad is not None:
                     tensor._grad = tensor._grad + g
                 else:
-                    tensor._grad = g.clone() if self.raw else g
+                    tensor._grad = g if local.modes.grad_enabled else g.clone()
         return self._gradient(node, slots)
 
     def _prehooks(self, node: Node, gradient: Any) -> Any:
@@ -512,12 +514,15 @@ def accumulate_grad(variable: Tensor, gradient: Any, raw: bool) -> None:
 
 def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
     before = variable._grad
-    if raw:
+    if not local.modes.grad_enabled:
         if before is None:
             leaf = variable._data
-            made = MODULES[type(leaf)].empty_like(leaf, order=copy_order(leaf), dtype=gradient.dtype)
-            made[...] = gradient
+            found = gradient if raw else gradient._data
+            made = MODULES[type(leaf)].empty_like(leaf, order=copy_order(leaf), dtype=found.dtype)
+            made[...] = found
             variable._grad = wrap(made)
+        elif not raw:
+            before.add_(gradient)
         else:
             data = before._data
             if data.shape != gradient.shape:  # `.grad` is of an old shape

@@ -30,7 +30,8 @@ class Modes:
         "__weakref__",
         "backward",  # the backward pass under way
         "depth",  # how many are, on this thread, each within another
-        "forward",  # the level of forward mode that was entered
+        "forward",  # the level of forward mode, where one is entered and this thread heeds it
+        "forward_enabled",
         "grad_enabled",
         "inference",
         "packing",  # (pack, unpack) of the innermost saved_tensors_hooks
@@ -49,7 +50,7 @@ class Modes:
         self.inference = False
         self.packing: tuple[Callable[..., Any], Callable[..., Any]] | None = None
         self.refusing: str | None = None
-        self.forward: Any = None
+        self.forward_enabled = True
         self.backward: Any = None
         self.depth = 0
         self.sparing: Any = None
@@ -58,6 +59,7 @@ class Modes:
 
     def settle(self) -> None:
         self.recording = self.grad_enabled and not self.inference
+        self.forward: Any = forward.level if self.forward_enabled else None
         self.plain = not (self.inference or self.packing or self.forward or self.sparing or anomaly.enabled)
 
     def set_grad(self, enabled: bool) -> None:
@@ -67,7 +69,7 @@ class Modes:
 
     def take_over(self, other: Modes) -> None:
         """Be as another thread's modes are."""
-        for name in ("backward", "forward", "grad_enabled", "inference", "packing", "refusing", "sparing"):
+        for name in ("backward", "forward_enabled", "grad_enabled", "inference", "packing", "refusing", "sparing"):
             setattr(self, name, getattr(other, name))
         self.settle()
 
@@ -84,8 +86,20 @@ class Anomaly:
             modes.settle()
 
 
+class Forward:
+    """The level of forward mode that is entered, for all threads."""
+
+    level: Any = None
+
+    def set(self, level: Any) -> None:
+        self.level = level
+        for modes in list(_all):
+            modes.settle()
+
+
 _all: weakref.WeakSet[Modes] = weakref.WeakSet()
 anomaly = Anomaly()
+forward = Forward()
 
 
 class _Local(threading.local):
@@ -227,14 +241,12 @@ class inference_mode(_Mode):
 
     def __enter__(self) -> None:
         modes = local.modes
-        self.previous = modes.grad_enabled, modes.inference, modes.forward
+        self.previous = modes.grad_enabled, modes.inference, modes.forward_enabled
         modes.inference = self.mode
-        modes.grad_enabled = not self.mode
-        if self.mode:
-            modes.forward = None
+        modes.grad_enabled = modes.forward_enabled = not self.mode
         modes.settle()
 
     def __exit__(self, *exc_info: object) -> None:
         modes = local.modes
-        modes.grad_enabled, modes.inference, modes.forward = self.previous
+        modes.grad_enabled, modes.inference, modes.forward_enabled = self.previous
         modes.settle()

@@ -99,15 +99,16 @@ def format_tensor(
     device: str = "cpu",
     requires_grad: bool = False,
     grad_fn_name: str | None = None,
+    tangent: object = None,
     indent: int = 0,
 ) -> str:
     """What torch's `repr` and `str` give for a tensor with these values, of any shape.
 
     array: booleans, integers, floats or complex numbers; its NumPy dtype decides how they are written.
     dtype_name: the dtype to name ("float32"), where torch names it; default_dtype_name: the one it leaves
-    out. grad_fn_name: shown in place of requires_grad. indent: columns already taken on the line where the
-    text begins; the lines after the first are set in by as many. Raises what unusable print options lead to
-    (see `set_printoptions`).
+    out. grad_fn_name: shown in place of requires_grad. tangent: shown by its own text. indent: columns already
+    taken on the line where the text begins; the lines after the first are set in by as many. Raises what unusable
+    print options lead to (see `set_printoptions`).
     """
     options = _options
     start = indent + len(_PREFIX)
@@ -124,6 +125,8 @@ def format_tensor(
         suffixes.append(f"grad_fn=<{grad_fn_name}>")
     elif requires_grad:
         suffixes.append("requires_grad=True")
+    if tangent is not None:
+        suffixes.append(f"tangent={tangent}")
 
     _, newline, last = text.rpartition("\n")
     # torch counts two columns too many on this line, and none on those that suffixes begin.

@@ -237,6 +237,7 @@ class Tensor:
             device=str(self.device),
             requires_grad=self._rg,
             grad_fn_name=type(grad_fn).__name__ if grad_fn is not None else None,
+            tangent=None if local.modes.forward is None else local.modes.forward.tangent(self),
         )
 
     __str__ = __repr__
@@ -613,6 +614,7 @@ class Tensor:
             note_detached(self, self._edge)
         self._edge = None
         self._require_grad(False)
+        self._dual = None
         return self
 
     @property

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 DEFAULT, IN_CUSTOM_FUNCTION, MULTI_OUTPUT, NO_GRAD, INFERENCE = range(5)
 
 Step = tuple[Any, Mapping[str, Any]]
+CUT: Any = object()
+"""Stands for the root of what is no view to forward mode."""
 
 
 class Replay(NamedTuple):
@@ -37,13 +39,14 @@ class Replay(NamedTuple):
 class View:
     """What makes a tensor a view. `edge` holds for version `version` of the memory only."""
 
-    __slots__ = ("base", "creation", "edge", "replay", "version")
+    __slots__ = ("base", "creation", "edge", "forward", "replay", "version")
 
     def __init__(self, base: Tensor, creation: int, replay: Replay | None) -> None:
         self.base = base  # the tensor at the root, which is no view itself
         self.creation = creation
         self.replay = replay  # None where strides tell all
         self.edge: Edge | None = None
+        self.forward: Any = None  # the tensor at the root for forward mode, where that is not the base
         self.version = base._counter[0]
 
     def current(self, tensor: Tensor) -> Edge | None:
@@ -140,7 +143,10 @@ def view_of(source: Tensor, several: bool, changes_dtype: bool, step: Step) -> V
         replay = Replay(replay.window, (*replay.steps, step))
     elif changes_dtype:
         replay = Replay(None if seen is None else geometry_of(source._data), (step,))
-    return View(base, creation_of(source, several), replay)
+    made = View(base, creation_of(source, several), replay)
+    if seen is not None and seen.forward is not None:
+        made.forward = source if seen.forward is CUT else seen.forward
+    return made
 
 
 def creation_of(source: Tensor, several: bool) -> int:

@@ -250,7 +250,7 @@ def _sgn_input(F: Any, g: Any, self: Any, result: Any, self_dtype: Any) -> Any:
 
 
 sign = unary(Op("sign", _signs, {"self": lambda F, g: F.zeros_like(g)}, check=_check_real_sign))
-sgn = unary(Op("sgn", _signs, {"self": _sgn_input}))
+sgn = unary(Op("sgn", _signs, {"self": _sgn_input}, jvp="transpose"))
 
 
 # Several steps in one

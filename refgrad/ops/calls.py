@@ -31,6 +31,7 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
     assert isinstance(name, str)
     node_class = op.node_classes[name]
     differentiable = op.vjp is not None
+    op.jvp = op.jvp or "elementwise"
 
     def call(input: Tensor) -> Tensor:
         if type(input) is not Tensor:

@@ -72,10 +72,10 @@ def check_result(target: Tensor, shape: tuple[int, ...], found: dtype) -> None:
         )
 
 
-def before_write(target: Tensor, copy: bool) -> Tensor:
+def before_write(target: Tensor, recording: bool, copy: bool) -> Tensor:
     """The target as it was: same place in the graph, and a copy of its values where they are needed."""
     old = wrap(target._data.copy() if copy else target._data)
-    edge = target._current_edge() if copy else None
+    edge = target._current_edge() if recording else None
     if edge is not None:
         old._place(edge)
     return old
@@ -127,12 +127,19 @@ def inplace(
         if not spreads and is_stretched(self._data):
             raise RuntimeError(STRETCHED)
         check_overlap(self, (*args, *kwargs.values()), apart)
-        old = before_write(self, copy=recording)
+        level = modes.forward
+        if level is not None and not level.concerns(self, (*args, *kwargs.values())):
+            level = None
+        old = before_write(self, recording, copy=recording or level is not None)
+        if level is not None:
+            level.lend(self, old)
         result = function(old, *args, **kwargs)
         check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
         write(self, result._data)
         if result._edge is not None and result is not old:
             adopt(self, result)
+        if level is not None:
+            level.write(self, result)
         return self
 
     call.__name__ = call.__qualname__ = name

@@ -49,11 +49,12 @@ def floats_only(kernel: str) -> Callable[..., None]:
 
 
 def no_derivative(name: str) -> Callable[..., NoReturn]:
-    """The formula of an op that torch cannot differentiate: the error comes in the backward pass."""
+    """The formula of an op that torch cannot differentiate: its error comes in backward, or in forward mode."""
 
     def formula(F: Any, g: Any) -> NoReturn:
         raise RuntimeError(f"derivative for aten::{name} is not implemented")
 
+    formula.refused = name  # type: ignore[attr-defined]
     return formula
 
 

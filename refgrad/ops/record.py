@@ -217,6 +217,7 @@ class OpNode(Node):
     def _output(self, saved: Tensor, number: int) -> Tensor:
         """A saved output back in its place: it was saved without history, which would be a cycle."""
         t = saved.detach()
+        t._dual = saved._dual
         if t._data.dtype.kind in "fc":
             t._place(self._own_place(number))
         return t
@@ -333,7 +334,9 @@ class Op:
     a number in single. `scalars` names parameters that take part in it. `check` sees the operands of every call
     that is not plain floats of one dtype, and raises for bad ones. `view` marks outputs that look
     into the first input. `sequence` marks an op whose inputs are a sequence of tensors.
-    `differentiable` numbers the outputs that have gradients, where not all have.
+    `differentiable` numbers the outputs that have gradients, where not all have. `jvp` tells how tangents follow
+    from the formulas (see `refgrad.forward`): "linear" for views, "elementwise" where operands are promoted or there
+    is but one, and "transpose", which serves for all, unless told otherwise.
     """
 
     def __init__(
@@ -355,6 +358,7 @@ class Op:
         sequence: bool = False,
         differentiable: tuple[int, ...] | None = None,
         saves_params: bool = False,
+        jvp: str | None = None,
     ) -> None:
         if name in OPS:
             raise ValueError(f"op {name!r} has a record already")
@@ -377,6 +381,7 @@ class Op:
         self.joint = callable(vjp)
         self.one_to_one = not (sequence or several) and not number_in_single
         self.saves_params = saves_params
+        self.jvp = jvp or ("linear" if view else "elementwise" if self.elementwise else None)
         camel = "".join(part.capitalize() for part in name.split("_"))
         self.node = node or f"{camel}Backward0"
         self.node_classes = _NodeClasses(self)
@@ -469,6 +474,9 @@ class Op:
             for t in outputs:
                 if t._view is not None:
                     t._inherit()
+        level = local.modes.forward
+        if level is not None:
+            level.push(self, inputs, params, outputs, promoted)
         return tuple(outputs) if self.several else outputs[0]
 
     def _look_into(self, source: Tensor, made: Tensor, params: Mapping[str, Any]) -> None:
@@ -492,6 +500,8 @@ class Op:
             self.record(1, (input,), params, [out], None)
         elif out._view is not None:
             out._inherit()
+        if modes.forward is not None:
+            modes.forward.push(self, (input,), params, [out], None)
         return out
 
     def record(
