@@ -7,10 +7,12 @@ says in `jvp` how tangents follow from that:
     "elementwise"  the formula itself, of the conjugated tangent: each output depends on the inputs at its place
     "linear"       the op itself, of the tangents
     "transpose"    the formula is linear in the gradient; its own derivative, with respect to that, is sought
+    a formula      that of the tangent, where torch's value is none of these
 """
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,7 +25,7 @@ from refgrad.layout import geometry_of, owner_of, strided, strides_of
 from refgrad.modes import enable_grad, local
 from refgrad.ops.limits import NOT_IMPLEMENTED
 from refgrad.ops.names import TENSORS
-from refgrad.ops.record import Op, OpNode, Plan
+from refgrad.ops.record import Op, OpNode, Plan, value_source
 from refgrad.tensor import Tensor, wrap
 from refgrad.views import CUT, View
 
@@ -123,6 +125,11 @@ class Level:
             of_output = saved[k] if type(saved) is tuple else saved if k == 0 else None
             if isinstance(of_output, Tensor):
                 self._keep(of_output, outputs[k]._dual[1])
+
+    def refuse(self, name: str, values: Sequence[Any]) -> None:
+        """Raise torch's error for a gradient without a derivative in forward mode, if anything has a tangent."""
+        if any([isinstance(t, Tensor) and self.tangent(t) is not None for t in values]):
+            raise not_supported(name)
 
     # In-place operations
 
@@ -279,11 +286,21 @@ class _Call:
     def _made(self) -> Sequence[Tensor | None]:
         """The same, None for zeros, as they come."""
         way = self.op.jvp
+        if callable(way):
+            return [self._by_formula(way)]
         if way == "linear":
             return self._linear()
         if way == "elementwise" and not self._turns_real():
             return [self._elementwise()]
+        self._fill()
         return self._transposed()
+
+    def _fill(self) -> None:
+        """Missing tangents count as zeros: times infinity they give NaN, as in torch."""
+        for k in range(len(self.inputs)) if self.op.joint else self.op.connected:
+            x = self.inputs[k]
+            if self.given[k] is None and isinstance(x, Tensor):
+                self.given[k] = _zeros_alike(x, x._data.dtype)
 
     def _turns_real(self) -> bool:
         """Whether a complex tangent has a real result, of which it is no multiple."""
@@ -305,11 +322,8 @@ class _Call:
 
     def _linear(self) -> list[Tensor]:
         op = self.op
-        parts = []
-        for k, (x, t) in enumerate(zip(self.inputs, self.given, strict=True)):
-            if t is None and (op.joint or k in op.connected):
-                t = _zeros_alike(x, x._data.dtype)
-            parts.append(x if t is None else t)
+        self._fill()
+        parts = [x if t is None else t for x, t in zip(self.inputs, self.given, strict=True)]
         made = op(parts, **self.params) if op.sequence else op(*parts, **self.params)
         return [made[k] for k in self.chosen] if op.several else [made]
 
@@ -318,16 +332,25 @@ class _Call:
         op = self.op
         mask = 0 if op.joint else sum([1 << k for k, t in enumerate(self.given) if t is not None])
         plan = op.plans[mask]
-        values = []
-        for name, source in zip(plan.names, plan.sources, strict=True):
-            value = self._output(name) if name.startswith("result") else source(self.inputs, self.params, self.outputs)
-            if self.promoted is not None and name in op.promoted and isinstance(value, Tensor):
-                value = TENSORS.cast(value, self.promoted)
-            values.append(list(value) if name == "tensors" else value)
-        return plan, values
+        return plan, [self._value(name, source) for name, source in zip(plan.names, plan.sources, strict=True)]
 
-    def _output(self, name: str) -> Any:
-        return self.outputs if name == "results" else self.outputs[1 if name == "result1" else 0]
+    def _value(self, name: str, source: Callable[..., Any]) -> Any:
+        if name.startswith("result"):
+            return self.outputs if name == "results" else self.outputs[1 if name == "result1" else 0]
+        value = source(self.inputs, self.params, self.outputs)
+        if self.promoted is not None and name in self.op.promoted and isinstance(value, Tensor):
+            return TENSORS.cast(value, self.promoted)
+        return list(value) if name == "tensors" else value
+
+    def _by_formula(self, formula: Callable[..., Any]) -> Tensor:
+        values = []
+        for name in list(inspect.signature(formula).parameters)[1:]:
+            if name.endswith("_t") and name[:-2] in self.op.inputs:
+                values.append(self.given[self.op.inputs.index(name[:-2])])
+            else:
+                values.append(self._value(name, value_source(self.op, name)))
+        made: Tensor = formula(TENSORS, *values)
+        return made
 
     def _elementwise(self) -> Tensor | None:
         """The sum of the formulas. They are for conjugated gradients, as the derivative is conjugated in them."""

@@ -51,9 +51,10 @@ def activation(
         in_single(lambda xp, g, x, constants: slope(xp, g, x, *constants)),
         {"gradient": propagate, "self": gradient_in_single(propagate_bend)},
         inputs=("gradient", "self"),
+        jvp="elementwise",
     )
     kernel = in_single(lambda xp, x, constants: value(xp, x, *constants))
-    return Op(name, kernel, {"self": propagate}, check=check)
+    return Op(name, kernel, {"self": propagate}, check=check, jvp="elementwise")
 
 
 def run(op: Callable[..., Tensor], name: str, input: Any, inplace: bool, **params: Any) -> Tensor:
@@ -93,6 +94,7 @@ Op(
         ),
     },
     inputs=("gradient", "output"),
+    jvp="elementwise",
 )
 
 
@@ -116,6 +118,7 @@ _silu = unary(
         in_single(lambda xp, x: x / (1 + xp.exp(-x))),
         {"self": gradient_in_single(_silu_input)},
         check=_check_silu,
+        gradient_refuses="silu_backward",
     )
 )
 silu = with_inplace(_silu, "silu", "``input * sigmoid(input)``.")
@@ -168,6 +171,7 @@ _celu = Op(
     in_single(lambda xp, x, alpha: _elu_value(xp, x, alpha, 1.0, 1 / alpha)),
     {"self": lambda F, g, self, alpha: F.elu_backward(g, self, constants=(alpha, 1.0, 1 / alpha))},
     check=floats_only("elu_cpu"),
+    jvp="elementwise",
 )
 
 
@@ -229,6 +233,7 @@ _mish = unary(
         in_single(lambda xp, x: x * xp.tanh(xp.log1p(xp.exp(x)))),
         {"self": gradient_in_single(_mish_input)},
         check=floats_only("mish_cpu"),
+        gradient_refuses="mish_backward",
     )
 )
 mish = with_inplace(_mish, "mish", "``input * tanh(softplus(input))``.")

@@ -169,6 +169,15 @@ _mul = Op(
     promote="same",
     number_in_single=True,
 )
+
+
+def _div_tangent(F: Any, self_t: Any, other_t: Any, other: Any, result: Any) -> Any:
+    """In one quotient: where the divisor is 0 the parts would be infinities that cancel."""
+    if other_t is None:
+        return self_t / other
+    return (-(other_t * result) if self_t is None else self_t - other_t * result) / other
+
+
 _div = Op(
     "div",
     "true_divide",
@@ -179,6 +188,7 @@ _div = Op(
     inputs=TWO,
     promote="float",
     number_in_single=True,
+    jvp=_div_tangent,
 )
 mul, true_divide = binary(_mul), binary(_div)
 reciprocal = unary(

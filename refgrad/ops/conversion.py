@@ -26,12 +26,13 @@ def _copy_dense(xp: Any, x: Any) -> Any:
     return laid_out_as(xp, x, x)
 
 
-_clone = Op("clone", _copy_dense, {"self": lambda F, g: g})
+_clone = Op("clone", _copy_dense, {"self": lambda F, g: g}, jvp="linear")
 _contiguous = Op(
     "contiguous",
     lambda xp, x: xp.array(x, order="C", copy=True),
     {"self": lambda F, g: g},
     node="CloneBackward0",
+    jvp="linear",
 )
 
 
@@ -59,6 +60,7 @@ cast_op = Op(
     _cast_kernel,
     {"self": lambda F, g, self_dtype: F.cast(g, dtype=self_dtype)},
     node="ToCopyBackward0",
+    jvp="linear",
 )
 
 
@@ -82,6 +84,7 @@ move_op = Op(
     _move_kernel,
     {"self": lambda F, g, origin: F.move(g, where=origin)},
     node="ToCopyBackward0",
+    jvp="linear",
 )
 
 
@@ -166,7 +169,7 @@ def to(input: Tensor, *args: Any, **named: Any) -> Tensor:
     return _to_copy(input) if found.get("copy") and out is input else out
 
 
-_to_copy = Op("to_copy", _copy_dense, {"self": lambda F, g: g})
+_to_copy = Op("to_copy", _copy_dense, {"self": lambda F, g: g}, jvp="linear")
 
 
 def _caster(target: dtype, name: str) -> Any:
@@ -213,7 +216,7 @@ def type_(input: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
 
 # Complex parts. Of a real tensor they are the tensor itself, as in torch.
 
-_conj = Op("conj", lambda xp, x: xp.conj(x), {"self": lambda F, g: g.conjugate()})
+_conj = Op("conj", lambda xp, x: xp.conj(x), {"self": lambda F, g: g.conjugate()}, jvp="linear")
 
 
 def conj(input: Tensor) -> Tensor:
@@ -237,6 +240,7 @@ Op(
     "as_complex",
     _complex_like,
     {"self": lambda F, g, imaginary: F.imag(g) if imaginary else F.real(g)},
+    jvp="linear",
 )
 _real = Op(
     "real",
@@ -334,6 +338,7 @@ _sum_to_op = Op(
     _sum_to,
     {"self": lambda F, g, self_shape: F.expand_from(g, shape=self_shape)},
     node=_last_step,
+    jvp="linear",
 )
 
 
@@ -348,6 +353,7 @@ Op(
     lambda xp, x, shape: xp.broadcast_to(x, shape),
     {"self": lambda F, g, self_shape: F.sum_to(g, shape=self_shape)},
     node="ExpandBackward0",
+    jvp="linear",
 )
 
 Op("new_zeros", lambda xp, x, shape: xp.zeros(shape, x.dtype))

@@ -121,6 +121,7 @@ Op(
         "output": gradient_in_single(lambda F, g, gradient, output: g.conjugate() * gradient * -2 * output.conjugate()),
     },
     inputs=("gradient", "output"),
+    jvp="elementwise",
 )
 
 # Error functions
@@ -240,6 +241,7 @@ _logit = Op(
     {"self": gradient_in_single(_logit_input)},
     promote="float",
     check=without(COMPLEX, kernel="logit_cpu"),
+    gradient_refuses="logit_backward",
 )
 
 
@@ -249,6 +251,15 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
 
 
 # Two operands
+
+
+def _atan2_tangent(F: Any, self_t: Any, other_t: Any, self: Any, other: Any) -> Any:
+    """Unlike the gradient NaN at the origin, as in torch."""
+    parts = [] if other_t is None else [-self * other_t]
+    if self_t is not None:
+        parts.append(other * self_t)
+    return sum(parts) / (self * self + other * other)
+
 
 atan2 = binary(
     Op(
@@ -260,6 +271,7 @@ atan2 = binary(
         },
         inputs=TWO,
         promote="float",
+        jvp=_atan2_tangent,
         check=without(COMPLEX, kernel="atan2_cpu"),
     ),
     numbers=False,

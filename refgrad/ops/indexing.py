@@ -48,6 +48,7 @@ def _assignment(name: str, read: str, node: str) -> Op:
         },
         inputs=("self", "value"),
         node=node,
+        jvp="linear",
     )
 
 
@@ -63,6 +64,7 @@ def _reading(name: str, write: str, node: str, view: bool) -> Op:
         },
         view=view,
         node=node,
+        jvp="linear",
     )
 
 
@@ -176,6 +178,7 @@ _index_op = Op(
         )
     },
     saves_params=True,
+    jvp="linear",
 )
 
 
@@ -194,6 +197,7 @@ _index_put_op = Op(
         "values": lambda F, g, indices, guards: F.index(g, indices=indices, guards=guards),
     },
     inputs=("self", "values"),
+    jvp="linear",
 )
 
 

@@ -149,7 +149,7 @@ def inplace(
 
 # Writes that do not depend on the old values: the old gradient is zero.
 
-_zero = Op("zero", lambda xp, x: xp.zeros_like(x), {"self": lambda F, g: F.zeros_like(g)})
+_zero = Op("zero", lambda xp, x: xp.zeros_like(x), {"self": lambda F, g: F.zeros_like(g)}, jvp="linear")
 
 
 def _fill_kernel(xp: Any, x: Any, value: Any) -> Any:
@@ -163,6 +163,7 @@ _fill_scalar = Op(
     _fill_kernel,
     {"self": lambda F, g: F.zeros_like(g)},
     node="FillBackward2",
+    jvp="elementwise",
 )
 _fill_tensor = Op(
     "fill_tensor",
@@ -170,6 +171,7 @@ _fill_tensor = Op(
     {"self": lambda F, g: F.zeros_like(g), "value": lambda F, g: F.sum_to(g, shape=())},
     inputs=("self", "value"),
     node="FillBackward3",
+    jvp="linear",
 )
 _copy = Op(
     "copy",
@@ -177,6 +179,7 @@ _copy = Op(
     {"self": lambda F, g: F.zeros_like(g), "source": lambda F, g: g},
     inputs=("self", "source"),
     node="torch::autograd::CopyBackwards",
+    jvp="linear",
 )
 
 

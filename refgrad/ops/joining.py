@@ -79,7 +79,7 @@ def _cat_tensors(F: Any, g: Any, shapes: tuple[tuple[int, ...], ...], dim: int) 
     return parts
 
 
-_cat = Op("cat", row_major(_cat_kernel), _cat_tensors, sequence=True)
+_cat = Op("cat", row_major(_cat_kernel), _cat_tensors, sequence=True, jvp="linear")
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -119,6 +119,7 @@ _stack = Op(
     row_major(lambda xp, arrays, dim, dtype=None: xp.stack(_in_one_dtype(arrays, dtype), axis=dim)),
     lambda F, g, dim: F.unbind(g, dim=dim),
     sequence=True,
+    jvp="linear",
 )
 
 
@@ -199,7 +200,7 @@ _split = Op(
     view=True,
     node=lambda inputs, params: params["form"],
 )
-_unsafe_split = Op("unsafe_split", _parts, {"self": _parts_self}, several=True)
+_unsafe_split = Op("unsafe_split", _parts, {"self": _parts_self}, several=True, jvp="linear")
 
 
 def _even(function: str, input: Tensor, size: int, dim: int) -> tuple[int, ...]:

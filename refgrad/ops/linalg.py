@@ -93,6 +93,7 @@ Op(
     in_single(lambda xp, x, factor: x * factor),
     {"self": lambda F, g, factor: F.scale(g, factor=factor.conjugate())},
     node="MulBackward1",  # torch's product of a tensor and a number
+    jvp="linear",
 )
 
 
@@ -346,7 +347,7 @@ def _trace_self(F: Any, g: Any, self_shape: tuple[int, int]) -> Any:
     return F.reshape(flat, shape=self_shape)
 
 
-_trace = Op("trace", _trace_kernel, {"self": _trace_self}, check=no_bools("trace"))
+_trace = Op("trace", _trace_kernel, {"self": _trace_self}, check=no_bools("trace"), jvp="linear")
 
 
 def trace(input: Tensor) -> Tensor:

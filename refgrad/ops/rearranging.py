@@ -50,16 +50,19 @@ _flip = Op(
     "flip",
     _flipped,
     {"self": lambda F, g, dims: F.flip(g, dims=dims)},
+    jvp="linear",
 )
 _roll = Op(
     "roll",
     row_major(_rolled),
     {"self": lambda F, g, shifts, dims: F.roll(g, shifts=tuple([-n for n in shifts]), dims=dims)},
+    jvp="linear",
 )
 _rot90 = Op(
     "rot90",
     _turned,
     {"self": lambda F, g, k, dims: F.rot90(g, k=-k % 4, dims=dims)},
+    jvp="linear",
 )
 
 
@@ -128,6 +131,7 @@ def _triangle(name: str) -> Op:
         name,
         row_major(lambda xp, x, diagonal: getattr(xp, name)(x, diagonal)),
         {"self": lambda F, g, diagonal: getattr(F, name)(g, diagonal=diagonal)},
+        jvp="linear",
     )
 
 
@@ -167,6 +171,7 @@ _repeat = Op(
     "repeat",
     row_major(lambda xp, x, repeats: xp.tile(x, repeats) if repeats else xp.array(x, copy=True)),
     {"self": _repeat_self},
+    jvp="linear",
 )
 
 

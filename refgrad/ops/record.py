@@ -54,7 +54,7 @@ _SEQUENCE_SOURCES: dict[str, Callable[..., Any]] = {
 }
 
 
-def _source(op: Op, name: str) -> Callable[..., Any]:
+def value_source(op: Op, name: str) -> Callable[..., Any]:
     if name in op.inputs:
         k = op.inputs.index(name)
         return lambda inputs, params, outputs: inputs[k]
@@ -99,7 +99,7 @@ class Plan:
             ]
         wanted = [tuple(inspect.signature(f).parameters)[2:] for _, f in chosen]
         self.names = tuple(dict.fromkeys(name for names in wanted for name in names))
-        self.sources = tuple(_source(op, name) for name in self.names)
+        self.sources = tuple(value_source(op, name) for name in self.names)
         self.results = tuple(k for k, name in enumerate(self.names) if name in ("result", "results"))
         self.inputs = tuple(op.inputs.index(name) for name in self.names if name in op.inputs)
         self.only_inputs = len(self.inputs) == len(self.names)
@@ -135,6 +135,8 @@ class OpNode(Node):
         plan = self.plan
         if self.saved:
             values = self._arrays() if raw else self._tensors()
+            if self.op.gradient_refuses and not raw and local.modes.forward is not None:
+                local.modes.forward.refuse(self.op.gradient_refuses, (gradient, *values))
             if self.compute is not None:
                 values = self._promoted(values, names)
         elif self.saved is None:
@@ -336,7 +338,10 @@ class Op:
     into the first input. `sequence` marks an op whose inputs are a sequence of tensors.
     `differentiable` numbers the outputs that have gradients, where not all have. `jvp` tells how tangents follow
     from the formulas (see `refgrad.forward`): "linear" for views, "elementwise" where operands are promoted or there
-    is but one, and "transpose", which serves for all, unless told otherwise.
+    is but one, and "transpose", which serves for all, unless told otherwise. Where torch gives another value in
+    forward mode `jvp` is a formula of its own: it gets the namespace, and then tangents (`<input>_t`, None for
+    a missing one) and values by their names.
+    `gradient_refuses` is torch's name for the op's gradient where that has no derivative in forward mode.
     """
 
     def __init__(
@@ -358,7 +363,8 @@ class Op:
         sequence: bool = False,
         differentiable: tuple[int, ...] | None = None,
         saves_params: bool = False,
-        jvp: str | None = None,
+        jvp: str | Formula | None = None,
+        gradient_refuses: str | None = None,
     ) -> None:
         if name in OPS:
             raise ValueError(f"op {name!r} has a record already")
@@ -382,6 +388,7 @@ class Op:
         self.one_to_one = not (sequence or several) and not number_in_single
         self.saves_params = saves_params
         self.jvp = jvp or ("linear" if view else "elementwise" if self.elementwise else None)
+        self.gradient_refuses = gradient_refuses
         camel = "".join(part.capitalize() for part in name.split("_"))
         self.node = node or f"{camel}Backward0"
         self.node_classes = _NodeClasses(self)

@@ -87,6 +87,7 @@ Op(
     {"self": lambda F, g, mask: F.zero_where(g, mask)},
     inputs=("self", "mask"),
     node="MaskedFillBackward0",
+    jvp="linear",
 )
 
 
@@ -110,6 +111,7 @@ _sum = Op(
     row_major(_sum_kernel),
     {"self": lambda F, g, self_shape, dim: spread(F, g, self_shape, dim)},
     node=lambda inputs, params: "SumBackward0" if params["dim"] is None else "SumBackward1",
+    jvp="linear",
 )
 
 
@@ -164,6 +166,7 @@ _mean = Op(
     row_major(mean_kernel),
     {"self": lambda F, g, self_shape, dim: spread(F, g / max(count_of(self_shape, dim), 1), self_shape, dim)},
     node=lambda inputs, params: "MeanBackward0" if params["dim"] is None else "MeanBackward1",
+    jvp="linear",
 )
 
 

@@ -78,6 +78,7 @@ _round_to = Op(
     {"self": _zeros},
     check=floats_only("round_cpu"),
     node="RoundBackward1",
+    jvp="elementwise",
 )
 
 

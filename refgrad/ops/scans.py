@@ -70,7 +70,7 @@ def _cumsum_self(F: Any, g: Any, dim: int) -> Any:
     return _sums_from_here(F, g, dim)
 
 
-_cumsum = Op("cumsum", _running("cumsum"), {"self": _cumsum_self})
+_cumsum = Op("cumsum", _running("cumsum"), {"self": _cumsum_self}, jvp="linear")
 
 
 # Products. Without zeros the derivative divides by the factors. With zeros it needs, at each

@@ -76,6 +76,7 @@ _gather_op = Op(
         )
     },
     inputs=("self", "index"),
+    jvp="linear",
 )
 
 
@@ -136,6 +137,7 @@ _scatter_add_op = Op(
         "src": lambda F, g, index, dim: F.gather(g, index, dim=dim),  # refused where `src` is larger, as in torch
     },
     inputs=("self", "index", "src"),
+    jvp="linear",
 )
 
 
@@ -176,6 +178,7 @@ _scatter_op = Op(
         "src": lambda F, g, index, dim: F.gather(g, index, dim=dim),  # refused where `src` is larger, as in torch
     },
     inputs=("self", "index", "src"),
+    jvp="linear",
 )
 _scatter_value = Op(
     "scatter_value",
@@ -183,6 +186,7 @@ _scatter_value = Op(
     {"self": lambda F, g, index, dim: F.scatter_value(g, index, dim=dim, value=0)},
     inputs=("self", "index"),
     node="ScatterBackward1",
+    jvp="elementwise",
 )
 
 
@@ -231,6 +235,7 @@ _index_select_op = Op(
         )
     },
     inputs=("self", "index"),
+    jvp="linear",
 )
 
 
@@ -262,6 +267,7 @@ _index_add_op = Op(
         ),
     },
     inputs=("self", "index", "source"),
+    jvp="linear",
 )
 
 
@@ -301,6 +307,7 @@ _index_copy_op = Op(
         ),
     },
     inputs=("self", "index", "source"),
+    jvp="linear",
 )
 
 
@@ -327,6 +334,7 @@ _index_fill_tensor = Op(
     },
     inputs=("self", "index", "value"),
     node="IndexFillBackward1",
+    jvp="linear",
 )
 _index_fill_number = Op(
     "index_fill_number",
@@ -334,6 +342,7 @@ _index_fill_number = Op(
     {"self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim)},
     inputs=("self", "index"),
     node="IndexFillBackward0",
+    jvp="elementwise",
 )
 
 
@@ -361,6 +370,7 @@ _take_op = Op(
         )
     },
     inputs=("self", "index"),
+    jvp="linear",
 )
 
 
@@ -376,6 +386,7 @@ Op(
     {"self": lambda F, g: g, "source": lambda F, g, index: F.take(g, index)},
     inputs=("self", "index", "source"),
     node="PutBackward0",
+    jvp="linear",
 )
 
 
@@ -421,6 +432,7 @@ _masked_select = Op(
         )
     },
     inputs=("self", "mask"),
+    jvp="linear",
 )
 
 

@@ -290,6 +290,7 @@ _masked_fill = Op(
     _filled,
     {"self": lambda F, g, mask: F.masked_fill(g, mask, value=0)},
     inputs=("self", "mask"),
+    jvp="elementwise",
 )
 _masked_fill_tensor = Op(
     "masked_fill_tensor",
@@ -300,6 +301,7 @@ _masked_fill_tensor = Op(
     },
     inputs=("self", "mask", "value"),
     node="MaskedFillBackward1",
+    jvp="linear",
 )
 
 
@@ -343,6 +345,7 @@ _nan_to_num = Op(
     _without_nan,
     {"self": lambda F, g, self: g * F.isfinite(self)},
     check=no_complex("nan_to_num does not support automatic differentiation for outputs with complex dtype."),
+    jvp="elementwise",
 )
 
 

@@ -41,7 +41,7 @@ def _in_shape(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
 _BACK = {"self": lambda F, g, self_shape: F.reshape(g, shape=self_shape)}
 _view = Op("reshape", _in_shape, _BACK, view=True, node="ViewBackward0")
 _reshape_alias = Op("reshape_alias", _in_shape, _BACK, view=True)
-_unsafe_view = Op("unsafe_view", _in_shape, _BACK)
+_unsafe_view = Op("unsafe_view", _in_shape, _BACK, jvp="linear")
 
 
 def _complete(shape: tuple[int, ...], size: int) -> tuple[int, ...]:

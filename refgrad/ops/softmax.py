@@ -41,7 +41,7 @@ def _logsumexp_self(F: Any, g: Any, self: Any, result: Any, dim: tuple[int, ...]
     return keep(F, g, shape, dim) * F.exp(self - keep(F, result, shape, dim)).conjugate()
 
 
-_logsumexp = Op("logsumexp", row_major(_logsumexp_kernel), {"self": _logsumexp_self}, promote="float")
+_logsumexp = Op("logsumexp", row_major(_logsumexp_kernel), {"self": _logsumexp_self}, promote="float", jvp="transpose")
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:

@@ -57,8 +57,12 @@ def _running_mean(xp: Any, x: Any, mean: Any, dim: Any) -> Any:
 
 
 def _var_self(F: Any, g: Any, self: Any, dim: Any, correction: float) -> Any:
+    return _var_slope(F, keep(F, g, self.shape, dim), self, dim, correction)
+
+
+def _var_slope(F: Any, g: Any, self: Any, dim: Any, correction: float) -> Any:
+    """The derivative of the variance by each element, times `g`."""
     shape = self.shape
-    g = keep(F, g, shape, dim)
     mean = F.mean(self, dim=axes_of(len(shape), dim), keepdim=True)
     freedom = count_of(shape, dim) - correction
     if freedom <= 0 and (dim is None or not shape):
@@ -69,6 +73,12 @@ def _var_self(F: Any, g: Any, self: Any, dim: Any, correction: float) -> Any:
 def _std_to_var(F: Any, g: Any, std: Any) -> Any:
     """The gradient of the variance, given that of its root: zero where the root is zero."""
     return F.zero_where(g / (std * 2), std == 0)
+
+
+def _std_tangent(F: Any, self_t: Any, self: Any, result: Any, dim: Any, correction: float, keepdim: bool) -> Any:
+    axes = axes_of(self.ndim, dim)
+    of_var = F.real(F.sum(_var_slope(F, self_t.conjugate(), self, dim, correction), dim=axes, keepdim=keepdim))
+    return F.zero_where(of_var / (result * 2), result == 0)
 
 
 def _var_mean_self(F: Any, g: Any, self: Any, self_shape: Any, dim: Any, correction: float) -> Any:
@@ -89,16 +99,16 @@ def _std_self(F: Any, g: Any, self: Any, result: Any, dim: Any, correction: floa
     return _var_self(F, _std_to_var(F, g, result), self, dim, correction)
 
 
-def _record(name: str, root: bool, both: bool, formula: Any) -> Op:
+def _record(name: str, root: bool, both: bool, formula: Any, tangent: Any = None) -> Op:
     def kernel(xp: Any, x: Any, dim: Any, correction: float, keepdim: bool) -> Any:
         made = _moments(xp, x, dim, correction, keepdim, root, both)
         return made if both else made[0]
 
-    return Op(name, row_major(kernel), {"self": formula}, several=both)
+    return Op(name, row_major(kernel), {"self": formula}, several=both, jvp=tangent)
 
 
 _var = _record("var", False, False, _var_self)
-_std = _record("std", True, False, _std_self)
+_std = _record("std", True, False, _std_self, _std_tangent)
 _var_mean = _record("var_mean", False, True, _var_mean_self)
 _std_mean = _record("std_mean", True, True, _std_mean_self)
 

@@ -54,6 +54,7 @@ _diagonal_copy = Op(
     lambda xp, x, offset, dim1, dim2: xp.array(_diagonal(xp, x, offset, dim1, dim2), copy=True),
     {"self": _diagonal_self},
     node="DiagonalBackward0_copy",
+    jvp="linear",
 )
 
 
@@ -61,8 +62,8 @@ def _on_diagonal_self(F: Any, g: Any, offset: int, dim1: int, dim2: int) -> Any:
     return F.diagonal(g, offset=offset, dim1=dim1, dim2=dim2)
 
 
-_on_diagonal_op = Op("on_diagonal", _on_diagonal, {"self": _on_diagonal_self}, node="DiagEmbedBackward0")
-Op("diagonal_backward", _on_diagonal, {"self": _on_diagonal_self}, node="DiagonalBackwardBackward0")
+_on_diagonal_op = Op("on_diagonal", _on_diagonal, {"self": _on_diagonal_self}, node="DiagEmbedBackward0", jvp="linear")
+Op("diagonal_backward", _on_diagonal, {"self": _on_diagonal_self}, node="DiagonalBackwardBackward0", jvp="linear")
 
 
 def _two_dims(dim1: int, dim2: int, ndim: int) -> tuple[int, int]:
@@ -136,6 +137,7 @@ Op(
     _fold,
     {"self": lambda F, g, dim, size, step: F.unfold(g, dim=dim, size=size, step=step)},
     node="UnfoldBackwardBackward0",
+    jvp="linear",
 )
 
 
@@ -205,12 +207,14 @@ Op(
     lambda xp, g, own, seen: _between(xp, g, seen, own, own),
     {"self": lambda F, g, own, seen: F.strided_again(g, own=own, seen=seen)},
     node="AsStridedBackwardBackward0",
+    jvp="linear",
 )
 Op(
     "strided_again",
     lambda xp, g, own, seen: _between(xp, g, own, seen, own),
     {"self": lambda F, g, own, seen: F.strided_back(g, own=own, seen=seen)},
     node="AsStridedBackward0",
+    jvp="linear",
 )
 
 

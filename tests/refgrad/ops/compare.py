@@ -67,7 +67,7 @@ def assert_same(
     for place in places:
         with cuda_served_by(CudaModule(strictcupy, cupyx_scipy_special)):
             found = _outcome(function, refgrad, given, place, second)
-        _agree(found, expected, ulps, state, f"on {place}", precision)
+        agree(found, expected, ulps, state, f"on {place}", precision)
 
 
 def _outcome(function: Any, module: Any, given: list[Input], place: str, second: bool) -> dict[str, Any]:
@@ -76,14 +76,14 @@ def _outcome(function: Any, module: Any, given: list[Input], place: str, second:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            leaves = [_leaf(module, x, place) for x in given]
+            leaves = [leaf(module, x, place) for x in given]
             seen.update(_seen(function, module, leaves, second))
         except Exception as error:
             seen["error"] = (type(error).__name__, str(error).partition("\n")[0][:TEXT])
     return seen
 
 
-def _leaf(module: Any, x: Input, place: str) -> Any:
+def leaf(module: Any, x: Input, place: str) -> Any:
     array = np.asarray(x.array)
     if x.layout == "transposed":
         t = module.tensor(np.ascontiguousarray(array.T), device=_device(module, place)).permute(
@@ -105,49 +105,49 @@ def _device(module: Any, place: str) -> str:
 
 def _seen(function: Any, module: Any, leaves: list[Any], second: bool) -> Iterator[tuple[str, Any]]:
     for k, x in enumerate(leaves):
-        yield f"input {k}", _described(x)
+        yield f"input {k}", described(x)
     results = function(module, *leaves)
     outputs = list(results) if isinstance(results, (tuple, list)) else [results]
     yield "results", len(outputs)
     for k, y in enumerate(outputs):
-        yield f"result {k}", _described(y)
-        yield f"strides of result {k}", _strides(y)
+        yield f"result {k}", described(y)
+        yield f"strides of result {k}", strides(y)
         yield f"graph of result {k}", _graph(y)
     roots = [y for y in outputs if y.requires_grad]
     wanted = [x for x in leaves if x.requires_grad]
     if not roots or not wanted:
         return
-    seeds = [_cotangent(module, y, k) for k, y in enumerate(roots)]
+    seeds = [cotangent(module, y, k) for k, y in enumerate(roots)]
     grads = module.autograd.grad(roots, wanted, seeds, retain_graph=True, allow_unused=True)
     for k, g in enumerate(grads):
-        yield f"gradient {k}", _described(g)
+        yield f"gradient {k}", described(g)
     if not second:
         return
     for x in seeds:
         x.requires_grad_()
     again = module.autograd.grad(roots, wanted, seeds, create_graph=True, allow_unused=True)
     for k, g in enumerate(again):
-        yield f"gradient {k} with a graph", _described(g)
+        yield f"gradient {k} with a graph", described(g)
     deeper = [g for g in again if g is not None and g.requires_grad]
     if not deeper:
         return
     targets = wanted + seeds
     grads = module.autograd.grad(
-        deeper, targets, [_cotangent(module, g, 10 + k) for k, g in enumerate(deeper)], allow_unused=True
+        deeper, targets, [cotangent(module, g, 10 + k) for k, g in enumerate(deeper)], allow_unused=True
     )
     for k, (g, x) in enumerate(zip(grads, targets, strict=True)):
         # Zero and no gradient at all are the same to second order: engines differ in what they prune.
-        yield f"second gradient {k}", _described(g if g is not None else module.zeros_like(x))
+        yield f"second gradient {k}", described(g if g is not None else module.zeros_like(x))
 
 
-def _cotangent(module: Any, y: Any, salt: int) -> Any:
+def cotangent(module: Any, y: Any, salt: int) -> Any:
     array = np.random.default_rng([salt, *y.shape]).uniform(0.5, 2, tuple(y.shape))
     signs = np.where(np.arange(array.size) % 3 == 1, -1, 1).reshape(array.shape)
     made = module.tensor(array * signs, device=y.device)
     return made.to(y.dtype)
 
 
-def _described(y: Any) -> Any:
+def described(y: Any) -> Any:
     if y is None:
         return None
     return {
@@ -158,7 +158,7 @@ def _described(y: Any) -> Any:
     }
 
 
-def _strides(y: Any) -> Any:
+def strides(y: Any) -> Any:
     """The steps of dimensions where there are any: torch's rules for views go by them."""
     return [s for s, n in zip(y.stride(), y.shape, strict=True) if n > 1] if y.numel() else []
 
@@ -175,7 +175,7 @@ def _graph(y: Any) -> Any:
     return below(y.grad_fn)
 
 
-def _agree(
+def agree(
     found: dict[str, Any], expected: dict[str, Any], ulps: float, state: bool, where: str, precision: str | None
 ) -> None:
     scale = 0.0
