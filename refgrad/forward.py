@@ -49,10 +49,10 @@ class Level:
         dual = t._dual
         if dual is not None and dual[0] is self:
             return dual[1]
-        root = _root(t)
+        root = root_of(t)
         if root is None or root._dual is None or root._dual[0] is not self:
             return None
-        with _aside():
+        with aside():
             part = _same_part(root._dual[1], t)
         self._keep(t, part)
         return part
@@ -77,7 +77,7 @@ class Level:
                 f"{list(tangent.shape)}."
             )
         if not _lie_alike(tangent._data, t._data):
-            with _aside():
+            with aside():
                 tangent = _zeros_alike(t, tangent._data.dtype).copy_(tangent)
         self._keep(t, tangent)
 
@@ -104,7 +104,7 @@ class Level:
         if op.node == NOT_IMPLEMENTED:
             raise not_supported(op.vjp.refused)  # type: ignore[union-attr]
         call = _Call(op, inputs, params, outputs, promoted, tangents, chosen)
-        with _aside():
+        with aside():
             made = call.tangents()
         for k, t in zip(chosen, made, strict=True):
             if op.view:
@@ -148,8 +148,8 @@ class Level:
         made = self.tangent(result)
         if made is None:
             return
-        before, root = self.tangent(target), _root(target)
-        with _aside():
+        before, root = self.tangent(target), root_of(target)
+        with aside():
             if before is not None:
                 before.copy_(made)
                 return
@@ -188,7 +188,7 @@ def not_supported(name: str) -> NotImplementedError:
     return NotImplementedError(f"Trying to use forward AD with aten::{name} that does not support it.")
 
 
-class _aside:
+class aside:
     """What is done inside neither reads nor gives tangents."""
 
     __slots__ = ("before",)
@@ -208,7 +208,7 @@ class _aside:
 # Views and memory
 
 
-def _root(t: Tensor) -> Tensor | None:
+def root_of(t: Tensor) -> Tensor | None:
     """The tensor whose tangent that of a view is a part of; None for what is no view, to forward mode."""
     view: View | None = t._view
     if view is None or view.forward is CUT:
@@ -434,7 +434,7 @@ _fw_primal = Op(
 
 
 def _cut(op: Callable[..., Any], t: Tensor) -> Tensor:
-    with _aside():
+    with aside():
         made: Tensor = op(t)
     if made._view is not None:
         made._view.forward = CUT

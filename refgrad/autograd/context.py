@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 from refgrad import dtypes
 from refgrad.anomaly import note_origin
+from refgrad.autograd.tangents import push
 from refgrad.counters import bump
 from refgrad.devices import MODULES, NUMPY, device
+from refgrad.forward import tangents_of
 from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
 from refgrad.modes import anomaly, local, no_grad
 from refgrad.ops.creation import zeros
@@ -285,6 +287,9 @@ class CallNode(Node, FunctionCtx):
                 raise RuntimeError("mark_dirty can only accept variables, but argument ")
             bump(t._counter)
         outputs = self.__placed(_Marks(*[{id(t) for t in group} for group in (args, plain, dirty, kept)]), raw)
+        tangents = tangents_of(args)
+        if tangents is not None:
+            push(self, args, tangents, raw, outputs)
         if self.__records and to_save:
             self.__save(to_save, outputs)
         for name in ("to_save", "non_differentiable", "dirty_tensors", "saved_for_forward"):

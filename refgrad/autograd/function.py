@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 from refgrad.autograd.context import NO_METADATA, CallNode, FunctionCtx
+from refgrad.forward import aside
 from refgrad.graph import NO_EDGE, Node, next_sequence
 from refgrad.modes import local, no_grad
 from refgrad.tensor import Tensor
@@ -38,6 +39,10 @@ class BackwardCFunction(CallNode):
                 )
             user = function.vjp
         return user(self, gradients) if function.boxed_grads_call else user(self, *gradients)
+
+    def apply_jvp(self, *tangents: Tensor | None) -> Any:
+        """What the user's `jvp` makes of the tangents of the arguments."""
+        return self._forward_cls.jvp(self, *tangents)
 
 
 class FunctionMeta(type):
@@ -131,17 +136,12 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
         ctx = cls._backward_cls(args)
         ctx.clears_on_access = _flag(cls, "clear_saved_tensors_on_access")
         _flag(cls, "boxed_grads_call")
-        modes = local.modes
-        before = modes.grad_enabled
-        modes.set_grad(False)
-        try:
+        with no_grad(), aside():
             if with_ctx:
                 made = cls.forward(ctx, *args)
             else:
                 made = cls.forward(*args)
                 cls.setup_context(ctx, args, made)
-        finally:
-            modes.set_grad(before)
         return ctx.settle(args, made, with_ctx)
 
 
