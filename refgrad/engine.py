@@ -141,7 +141,7 @@ class _Task:
         for (root, number), seed in zip(roots, seeds, strict=True):
             assert root is not None
             if waiting.get(root, 0) == 0 and root not in gradients:
-                heappush(ready, (-root.sequence, order, root))
+                heappush(ready, (-root._sequence, order, root))
                 order += 1
             self._deliver(gradients, root, number, seed)
 
@@ -163,18 +163,18 @@ class _Task:
                 if not runs:
                     node = None  # what lies behind is not asked for
                     continue
-            hooked = node.hooks is not None
+            hooked = node._hooks is not None
             if hooked or type(node) is AccumulateGrad:
                 if _has_tensor_hooks(node):
                     gradient = self._tensor_hooks(node, gradient)
-                if hooked and node.hooks.before:  # type: ignore[union-attr]
+                if hooked and node._hooks.before:  # type: ignore[union-attr]
                     gradient = self._prehooks(node, gradient)
             if type(node) is AccumulateGrad:
                 if gradient is not None:
                     accumulate_grad(node.variable, gradient, raw)
                 if node.variable._after:
                     _after_accumulation(node.variable)
-                if hooked and node.hooks.after:  # type: ignore[union-attr]
+                if hooked and node._hooks.after:  # type: ignore[union-attr]
                     self._posthooks(node, (), gradient)
                 node = None
                 continue
@@ -189,24 +189,24 @@ class _Task:
             elif node.user_code:
                 made = self._by_user(node, names, gradient, needed)
             elif raw:
-                made = call(node.apply, names, True, gradient, needed)
+                made = call(node._apply, names, True, gradient, needed)
             else:
-                made = node.apply(names, False, gradient, needed)
-            if hooked and node.hooks.after:  # type: ignore[union-attr]
+                made = node._apply(names, False, gradient, needed)
+            if hooked and node._hooks.after:  # type: ignore[union-attr]
                 made = self._posthooks(node, self._fitted(node, made, needed), gradient)
             if not keep:
-                node.release()
+                node._release()
             following = None
             for k, g in enumerate(made):
                 target, number = edges[k]
                 if target is None or (needed is not None and not needed[k]):
                     continue
                 if g is not None:
-                    shape, dtype = target.meta[number]
+                    shape, dtype = target._meta[number]
                     data = g if raw else g._data
                     if data.shape != shape or data.dtype is not dtype:
                         g = self._fit(node, k, g, shape, dtype, names)
-                    if target in gradients or len(target.meta) > 1:
+                    if target in gradients or len(target._meta) > 1:
                         self._deliver(gradients, target, number, g)
                     else:
                         gradients[target] = g
@@ -218,10 +218,10 @@ class _Task:
                     if following is None and not ready:
                         following = target
                     else:
-                        heappush(ready, (-target.sequence, order, target))
+                        heappush(ready, (-target._sequence, order, target))
                         order += 1
             if following is not None and ready:
-                heappush(ready, (-following.sequence, -1, following))
+                heappush(ready, (-following._sequence, -1, following))
                 following = None
             node = following
 
@@ -232,9 +232,9 @@ class _Task:
             if node.user_code:
                 made = self._by_user(node, names, gradient, needed)
             elif self.raw:
-                made = local.modes.run(node.apply, names, True, gradient, needed)
+                made = local.modes.run(node._apply, names, True, gradient, needed)
             else:
-                made = node.apply(names, False, gradient, needed)
+                made = node._apply(names, False, gradient, needed)
             check_nan(node, made)
         except Exception:
             tell_origin(node)
@@ -245,7 +245,7 @@ class _Task:
 
     def _by_user(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
         """A derivative that the user wrote, all of it checked, in the NumPy state of the user."""
-        return self._fitted(node, node.apply(names, self.raw, gradient, needed), None)
+        return self._fitted(node, node._apply(names, self.raw, gradient, needed), None)
 
     def _dependencies(self, roots: Sequence[Edge]) -> dict[Node, int]:
         """How many edges of the graph lead into each node that can be reached."""
@@ -292,13 +292,13 @@ class _Task:
 
     def _deliver(self, gradients: dict[Node, Any], node: Node, number: int, g: Any) -> None:
         """Add `g` to what has arrived for one output of `node`. Never in place: `g` may be shared."""
-        if len(node.meta) == 1:
+        if len(node._meta) == 1:
             before = gradients.get(node)
             gradients[node] = g if before is None else self._add(before, g)
             return
         slots = gradients.get(node)
         if slots is None:
-            slots = gradients[node] = [None] * len(node.meta)
+            slots = gradients[node] = [None] * len(node._meta)
         slots[number] = g if slots[number] is None else self._add(slots[number], g)
 
     def _add(self, a: Any, b: Any) -> Any:
@@ -340,7 +340,7 @@ class _Task:
             if g is None:
                 continue
             if target is not None and (needed is None or needed[k] or node.user_code):
-                shape, dtype = target.meta[number]
+                shape, dtype = target._meta[number]
                 data = g if self.raw else g._data
                 if data.shape != shape or data.dtype is not dtype:
                     if self.raw and len(MODULES) > 1:
@@ -352,7 +352,7 @@ class _Task:
 
     def _capture(self, node: Node, gradient: Any) -> None:
         for number, positions in self.captures[node].items():
-            g = gradient[number] if len(node.meta) > 1 and gradient is not None else gradient
+            g = gradient[number] if len(node._meta) > 1 and gradient is not None else gradient
             made = g
             if g is not None and self.raw:
                 made = self._tensor(g)
@@ -369,13 +369,13 @@ class _Task:
 
     def _slots(self, node: Node, gradient: Any) -> list[Any]:
         """The gradients of all outputs of a node, as tensors."""
-        slots = gradient if type(gradient) is list else [gradient] * len(node.meta)
+        slots = gradient if type(gradient) is list else [gradient] * len(node._meta)
         return [self._tensor(g) for g in slots]
 
     def _gradient(self, node: Node, slots: Sequence[Tensor | None]) -> Any:
         """The reverse: what a node is given, which is None if all gradients are undefined."""
         found = [g._data if self.raw and g is not None else g for g in slots]
-        if len(node.meta) == 1:
+        if len(node._meta) == 1:
             return found[0]
         return None if all(g is None for g in found) else found
 
@@ -386,8 +386,8 @@ class _Task:
             hooks: dict[int, HookDict] = {0: node.variable._hooks or HookDict()}
             retained: dict[int, Any] = {}
         else:
-            assert node.hooks is not None
-            hooks, retained = node.hooks.tensor_hooks, node.hooks.retained
+            assert node._hooks is not None
+            hooks, retained = node._hooks.tensor_hooks, node._hooks.retained
         for number, registered in hooks.items():
             for hook in list(registered.values()):
                 answer = hook(slots[number])
@@ -403,17 +403,17 @@ class _Task:
         return self._gradient(node, slots)
 
     def _prehooks(self, node: Node, gradient: Any) -> Any:
-        assert node.hooks is not None
+        assert node._hooks is not None
         slots = self._slots(node, gradient)
-        for hook in list(node.hooks.before.values()):
+        for hook in list(node._hooks.before.values()):
             slots = _answered(slots, hook(tuple(slots)), hook)
         return self._gradient(node, slots)
 
     def _posthooks(self, node: Node, made: Sequence[Any], gradient: Any) -> list[Any]:
-        assert node.hooks is not None
+        assert node._hooks is not None
         given = tuple(self._slots(node, gradient))
         slots = [self._tensor(g) for g in made]
-        for hook in list(node.hooks.after.values()):
+        for hook in list(node._hooks.after.values()):
             slots = _answered(slots, hook(tuple(slots), given), hook)
         return [g._data if self.raw and g is not None else g for g in slots]
 
@@ -421,7 +421,7 @@ class _Task:
 def _has_tensor_hooks(node: Node) -> bool:
     if type(node) is AccumulateGrad:
         return bool(node.variable._hooks)
-    return node.hooks is not None and bool(node.hooks.tensor_hooks or node.hooks.retained)
+    return node._hooks is not None and bool(node._hooks.tensor_hooks or node._hooks.retained)
 
 
 def _after_accumulation(variable: Tensor) -> None:
@@ -438,7 +438,7 @@ def call_node(node: Node, gradients: Sequence[Any]) -> Any:
         if gradients[0] is not None:
             accumulate_grad(node.variable, gradients[0], False)
         return ()
-    made = node.apply(TENSORS, False, list(gradients) if len(node.meta) > 1 else gradients[0], None)
+    made = node._apply(TENSORS, False, list(gradients) if len(node._meta) > 1 else gradients[0], None)
     found = tuple([g if target is not None else None for g, (target, _) in zip(made, node.next_functions, strict=True)])
     return found[0] if len(found) == 1 else found
 

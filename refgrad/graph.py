@@ -41,12 +41,12 @@ class RemovableHandle:
     """What registering a hook returns; `remove()` may be called any number of times."""
 
     def __init__(self, hooks: HookDict, hook: Any) -> None:
-        self.hooks = weakref.ref(hooks)
+        self._hooks = weakref.ref(hooks)
         self.id = _next_hook()
         hooks[self.id] = hook
 
     def remove(self) -> None:
-        hooks = self.hooks()
+        hooks = self._hooks()
         if hooks is not None:
             hooks.pop(self.id, None)
 
@@ -83,25 +83,25 @@ class InputMetadata(NamedTuple):
 class Node:
     """One recorded operation.
 
-    `meta` holds (shape, NumPy dtype) of each output: what its gradients must look like.
-    `release` drops what was saved; `apply` turns output gradients into input gradients.
+    `_meta` holds (shape, NumPy dtype) of each output: what its gradients must look like.
+    `_release` drops what was saved; `_apply` turns output gradients into input gradients.
     """
 
-    __slots__ = ("__weakref__", "hooks", "meta", "next_functions", "sequence")
+    __slots__ = ("__weakref__", "_hooks", "_meta", "_sequence", "next_functions")
 
     label: ClassVar[str]
     takes_undefined: ClassVar[bool] = False  # whether it runs though no gradient is defined
     user_code: bool = False  # whether the user wrote the derivative: it is checked and may run anything
     next_functions: tuple[Edge, ...]
-    meta: Any
-    sequence: float
-    hooks: Hooks | None
+    _meta: Any
+    _sequence: float
+    _hooks: Hooks | None
 
     def name(self) -> str:
         """torch's name of the node: ``MulBackward0``, or ``torch::autograd::AccumulateGrad``."""
         return self.label
 
-    def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
+    def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         """Gradients of the inputs, in the order of `next_functions`; None where undefined.
 
         `names` is the namespace that formulas compute in; `raw` tells whether values are arrays
@@ -116,13 +116,13 @@ class Node:
 
         return call_node(self, gradients)
 
-    def release(self) -> None:
+    def _release(self) -> None:
         """Forget the saved values."""
 
     def ensure_hooks(self) -> Hooks:
-        if self.hooks is None:
-            self.hooks = Hooks()
-        return self.hooks
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(grad_outputs)` before the node runs; a tuple that it returns takes their place."""
@@ -138,12 +138,12 @@ class Node:
         return self.ensure_hooks().metadata
 
     def _sequence_nr(self) -> int:
-        return (1 << 64) - 1 if self.sequence == float("inf") else int(self.sequence)
+        return (1 << 64) - 1 if self._sequence == float("inf") else int(self._sequence)
 
     @property
     def _input_metadata(self) -> tuple[InputMetadata, ...]:
         """What the gradients of the node's outputs must look like."""
-        return tuple([InputMetadata(shape, FROM_NUMPY[kind]) for shape, kind in self.meta])
+        return tuple([InputMetadata(shape, FROM_NUMPY[kind]) for shape, kind in self._meta])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
@@ -158,15 +158,15 @@ class AccumulateGrad(Node):
     __slots__ = ("variable",)
 
     label = "torch::autograd::AccumulateGrad"
-    sequence = float("inf")  # as soon as it is ready, before any other node
+    _sequence = float("inf")  # as soon as it is ready, before any other node
 
     def __init__(self, variable: Tensor) -> None:
         self.variable = variable
         self.next_functions = ()
-        self.hooks = None
+        self._hooks = None
 
     @property
-    def meta(self) -> Any:
+    def _meta(self) -> Any:
         return ((self.variable._data.shape, self.variable._gradient_dtype()),)
 
 

@@ -609,8 +609,8 @@ class Tensor:
         if self._edge is not None:
             node, number = self._edge
             assert node is not None
-            if node.hooks is not None:
-                self._hooks = node.hooks.tensor_hooks.get(number)
+            if node._hooks is not None:
+                self._hooks = node._hooks.tensor_hooks.get(number)
             note_detached(self, self._edge)
         self._edge = None
         self._require_grad(False)

@@ -115,7 +115,7 @@ def _tanh_with_constant_result(F: Any, g: Any, result: Any) -> Any:
 
 def _with_stale_result() -> AbstractContextManager[None]:
     """A node that saved nothing but its result reads the one that the node before it saved, of the same shape."""
-    apply = OpNode.apply
+    apply = OpNode._apply
 
     def saved_result(node: Any) -> Any:
         plain = isinstance(node, OpNode) and node.plan.results == (0,) and node.saved and len(node.saved) == 1
@@ -134,7 +134,7 @@ def _with_stale_result() -> AbstractContextManager[None]:
                 self.saved, self.versions = own, versions
         return apply(self, F, raw, gradient, needed)
 
-    return _attribute(OpNode, "apply", stale)
+    return _attribute(OpNode, "_apply", stale)
 
 
 def _first_slice(xp: Any, x: Any, shape: tuple[int, ...]) -> Any:
@@ -275,7 +275,7 @@ PLANTS: dict[str, Plant] = {
             "retain-graph-ignored",
             "graph not freed",
             "the graph is kept whatever retain_graph says",
-            lambda: _attribute(OpNode, "release", Node.release),
+            lambda: _attribute(OpNode, "_release", Node._release),
         ),
         Plant(
             "zero-grad-keeps",

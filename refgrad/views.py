@@ -164,8 +164,8 @@ def move_retained(old: Edge, new: Edge) -> None:
     """Let `retain_grad` of a tensor follow it to its new node."""
     (before, number), (after, place) = old, new
     assert before is not None and after is not None
-    if before.hooks is not None and number in before.hooks.retained:
-        after.ensure_hooks().retained[place] = before.hooks.retained.pop(number)
+    if before._hooks is not None and number in before._hooks.retained:
+        after.ensure_hooks().retained[place] = before._hooks.retained.pop(number)
 
 
 class _recording:
@@ -195,11 +195,11 @@ class CopySlices(Node):
         own = Replay(geometry_of(target._data), ())
         self.part, self.steps = own if replay is None else replay
         self.next_functions = (base._gradient_edge(), *write.next_functions[1:])
-        self.sequence = next_sequence()
-        self.hooks = None
-        self.meta = ((base._data.shape, base._data.dtype),)
+        self._sequence = next_sequence()
+        self._hooks = None
+        self._meta = ((base._data.shape, base._data.dtype),)
 
-    def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
+    def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         """The gradient of the base with that of the part in its place; then those of the other operands."""
         if self.write is None:
             raise RuntimeError(FREED)
@@ -216,7 +216,7 @@ class CopySlices(Node):
         for op, params in self.steps:
             part = op.kernels[type(part)](part, **params)
         assert self.write is not None
-        made = list(self.write.apply(names, True, xp.array(part, order="C", copy=True), needed))
+        made = list(self.write._apply(names, True, xp.array(part, order="C", copy=True), needed))
         if made[0] is not None and (needed is None or needed[0]):  # None if the user's code gave none
             if is_stretched(part):
                 raise RuntimeError(STRETCHED)
@@ -235,7 +235,7 @@ class CopySlices(Node):
         for op, params in self.steps:
             part = op(part, **params)
         assert self.write is not None
-        made = list(self.write.apply(names, False, part.clone(), needed))
+        made = list(self.write._apply(names, False, part.clone(), needed))
         if made[0] is not None and (needed is None or needed[0]):
             part.copy_(made[0])
             made[0] = whole
@@ -247,7 +247,7 @@ class CopySlices(Node):
         extent = 0 if 0 in size else 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         return strided(xp, xp.empty((extent,), dtype), size, stride, 0)
 
-    def release(self) -> None:
+    def _release(self) -> None:
         self.write = None
 
 

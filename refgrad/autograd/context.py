@@ -86,9 +86,9 @@ class CallNode(Node, FunctionCtx):
     __blanks: tuple[Any, ...] = ()  # (shape, dtype, device) of each output that is a tensor
 
     def __init__(self, args: tuple[Any, ...]) -> None:
-        self.hooks = None
-        self.meta = ()
-        self.sequence = next_sequence()
+        self._hooks = None
+        self._meta = ()
+        self._sequence = next_sequence()
         self.needs_input_grad = tuple([isinstance(a, Tensor) and a._rg for a in args])
         self.__tensors = tuple([isinstance(a, Tensor) for a in args])
         self.__records = local.modes.grad_enabled and any(self.needs_input_grad)
@@ -131,8 +131,8 @@ class CallNode(Node, FunctionCtx):
 
     # Backward
 
-    def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
-        count = len(self.meta)
+    def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
+        count = len(self._meta)
         slots = gradient if count > 1 and gradient is not None else [gradient] * count
         given: list[Tensor | None] = []
         for g, blank in zip(slots, self.__blanks, strict=True):
@@ -178,7 +178,7 @@ class CallNode(Node, FunctionCtx):
                 )
         return found
 
-    def release(self) -> None:
+    def _release(self) -> None:
         self.__saved = None
 
     # Saved tensors
@@ -337,7 +337,7 @@ class CallNode(Node, FunctionCtx):
                 "are modified inplace must all be outputs of the Function."
             )
         if self.__records:
-            self.meta, self.__blanks = tuple(meta), tuple(blanks)
+            self._meta, self.__blanks = tuple(meta), tuple(blanks)
         return tuple(outputs)
 
     def __own(self, t: Tensor, number: int) -> None:

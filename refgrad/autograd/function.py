@@ -191,11 +191,11 @@ class Error(Node):
         self.next_functions = tuple(
             [NO_EDGE if t is None else t.detach().requires_grad_()._gradient_edge() for t in results]
         )
-        self.meta = tuple([NO_METADATA if t is None else (t._data.shape, t._data.dtype) for t in results])
-        self.hooks = None
-        self.sequence = next_sequence()
+        self._meta = tuple([NO_METADATA if t is None else (t._data.shape, t._data.dtype) for t in results])
+        self._hooks = None
+        self._sequence = next_sequence()
 
-    def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
+    def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
 
     def output(self, number: int, value: Tensor | None) -> Tensor | None:

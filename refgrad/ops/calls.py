@@ -60,9 +60,9 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
                 saved = node.saved = tuple([source((input,), _NO_PARAMS, (out,)) for source in plan.sources])
                 node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
             node.compute = None
-            node.hooks = None
-            node.sequence = next_sequence()
-            node.meta = ((made.shape, made.dtype),)
+            node._hooks = None
+            node._sequence = next_sequence()
+            node._meta = ((made.shape, made.dtype),)
             out._edge = (node, 0)
             out._rg = True
         return out
@@ -139,9 +139,9 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
                 saved = node.saved = tuple([source(inputs, _NO_PARAMS, (out,)) for source in plan.sources])
                 node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
             node.compute = None
-            node.hooks = None
-            node.sequence = next_sequence()
-            node.meta = ((made.shape, made.dtype),)
+            node._hooks = None
+            node._sequence = next_sequence()
+            node._meta = ((made.shape, made.dtype),)
             out._edge = (node, 0)
             out._rg = True
         return out

@@ -86,8 +86,8 @@ def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
 
 def _warn_of_hooks(self: Tensor) -> None:
     hooks, edge = self._hooks, self._current_edge()
-    if edge is not None and edge[0] is not None and edge[0].hooks is not None:
-        hooks = edge[0].hooks.tensor_hooks.get(edge[1])
+    if edge is not None and edge[0] is not None and edge[0]._hooks is not None:
+        hooks = edge[0]._hooks.tensor_hooks.get(edge[1])
     for hook in list((hooks or {}).values()):
         warnings.warn(
             f"backward hook {hook!r} on tensor will not be serialized.", UserWarning, stacklevel=3

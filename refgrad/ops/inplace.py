@@ -93,7 +93,7 @@ def adopt(target: Tensor, result: Tensor) -> None:
     assert edge is not None
     node = edge[0]
     assert isinstance(node, OpNode) and node.saved is not None
-    node.meta = ((target._data.shape, target._data.dtype),)
+    node._meta = ((target._data.shape, target._data.dtype),)
     rebase(target, edge)
     if not node.plan.results:
         return

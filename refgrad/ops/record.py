@@ -131,7 +131,7 @@ class OpNode(Node):
     versions: tuple[Any, ...]  # of what is saved; None for what is not a tensor
     compute: dtype | None  # the dtype computed in, where inputs were promoted
 
-    def apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
+    def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         plan = self.plan
         if self.saved:
             values = self._arrays() if raw else self._tensors()
@@ -143,7 +143,7 @@ class OpNode(Node):
             raise RuntimeError(FREED)
         else:
             values = []
-        if self.op.several and len(self.meta) == 1:
+        if self.op.several and len(self._meta) == 1:
             gradient = [gradient]
         if plan.joint:
             return plan.formulas[0][1](names, gradient, *values)
@@ -208,7 +208,7 @@ class OpNode(Node):
 
     def _own_place(self, number: int) -> Edge:
         """Where an output of this node stands in the graph: at another node if it was written into a view."""
-        reference = self.hooks.stands_for if self.hooks is not None else None
+        reference = self._hooks.stands_for if self._hooks is not None else None
         if reference is None:
             return self, number
         node = reference()
@@ -281,7 +281,7 @@ class OpNode(Node):
                     values[k] = names.cast(value, dtype=self.compute)
         return values
 
-    def release(self) -> None:
+    def _release(self) -> None:
         if self.plan.freed:
             self.saved = None
 
@@ -535,9 +535,9 @@ class Op:
             node.saved = tuple([source(inputs, params, outputs) for source in plan.sources])
             node.versions = tuple([_version(value) for value in node.saved])
         node.compute = promoted
-        node.hooks = None
-        node.sequence = next_sequence()
-        node.meta = tuple([(t._data.shape, t._data.dtype) for t in outputs])
+        node._hooks = None
+        node._sequence = next_sequence()
+        node._meta = tuple([(t._data.shape, t._data.dtype) for t in outputs])
         if not local.modes.plain:
             extra(node)
         for k, t in marked:
