@@ -186,7 +186,7 @@ class _Task:
                 made: Any = (None,) * len(edges)
             elif anomaly.enabled:
                 made = self._watched(node, names, gradient, needed)
-            elif node.user_code:
+            elif node._user_code:
                 made = self._by_user(node, names, gradient, needed)
             elif raw:
                 made = call(node._apply, names, True, gradient, needed)
@@ -229,7 +229,7 @@ class _Task:
         """A node's derivative in anomaly mode."""
         outer, self.running = self.running, node
         try:
-            if node.user_code:
+            if node._user_code:
                 made = self._by_user(node, names, gradient, needed)
             elif self.raw:
                 made = local.modes.run(node._apply, names, True, gradient, needed)
@@ -317,7 +317,7 @@ class _Task:
         data = g if self.raw else g._data
         if data.dtype is not dtype and dtype is not None:
             if data.dtype.kind == "c" and dtype.kind == "f":
-                if node.user_code:
+                if node._user_code:
                     raise RuntimeError(
                         "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be "
                         "true, but got false.  (Could this error message be improved?  If so, please report an "
@@ -339,14 +339,14 @@ class _Task:
             g = fitted[k]
             if g is None:
                 continue
-            if target is not None and (needed is None or needed[k] or node.user_code):
+            if target is not None and (needed is None or needed[k] or node._user_code):
                 shape, dtype = target._meta[number]
                 data = g if self.raw else g._data
                 if data.shape != shape or data.dtype is not dtype:
                     if self.raw and len(MODULES) > 1:
                         MODULES.get(type(g), NUMPY).use_device_of(g)
                     fitted[k] = self._fit(node, k, g, shape, dtype, names_for(g) if self.raw else TENSORS)
-            elif not node.user_code:
+            elif not node._user_code:
                 fitted[k] = None
         return fitted
 

@@ -91,7 +91,7 @@ class Node:
 
     label: ClassVar[str]
     takes_undefined: ClassVar[bool] = False  # whether it runs though no gradient is defined
-    user_code: bool = False  # whether the user wrote the derivative: it is checked and may run anything
+    _user_code: bool = False  # whether the user wrote the derivative: it is checked and may run anything
     next_functions: tuple[Edge, ...]
     _meta: Any
     _sequence: float

@@ -182,7 +182,7 @@ class _recording:
 class CopySlices(Node):
     """A recorded write into part of the base: `write` is the node of the operation, as if the part were all."""
 
-    __slots__ = ("geometry", "part", "steps", "user_code", "write")
+    __slots__ = ("_user_code", "geometry", "part", "steps", "write")
 
     label = "torch::autograd::CopySlices"
 
@@ -190,7 +190,7 @@ class CopySlices(Node):
         assert target._view is not None
         replay = target._view.replay
         self.write: Node | None = write  # None once freed
-        self.user_code = write.user_code
+        self._user_code = write._user_code
         self.geometry = geometry_of(base._data)
         own = Replay(geometry_of(target._data), ())
         self.part, self.steps = own if replay is None else replay

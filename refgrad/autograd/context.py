@@ -74,8 +74,8 @@ class CallNode(Node, FunctionCtx):
     """
 
     takes_undefined = True
-    user_code = True
-    clears_on_access = False  # saved tensors can be read once
+    _user_code = True
+    _clears_on_access = False  # saved tensors can be read once
 
     __saved: tuple[Any, ...] | None = ()  # tensors, None, or packed tensors; None once freed
     __versions: tuple[Any, ...] = ()
@@ -125,7 +125,7 @@ class CallNode(Node, FunctionCtx):
             )
         self.__materializes = value
 
-    def derivative(self, gradients: list[Tensor | None]) -> Any:
+    def _derivative(self, gradients: list[Tensor | None]) -> Any:
         """What the user's code makes of the gradients of the outputs."""
         raise NotImplementedError
 
@@ -143,7 +143,7 @@ class CallNode(Node, FunctionCtx):
                 given.append(zeros(shape, dtype=dtype, device=where))
             else:
                 given.append(None)
-        made = self.derivative(given)
+        made = self._derivative(given)
         found = self.__checked(made if isinstance(made, tuple) else (made,))
         for k, where in enumerate(self.__devices):
             g = found[k]
@@ -196,7 +196,7 @@ class CallNode(Node, FunctionCtx):
         if self.__saved is None:
             raise RuntimeError(FREED)
         found = tuple([self.__unpacked(k) for k in range(len(self.__saved))])
-        if self.clears_on_access:
+        if self._clears_on_access:
             self.__saved, self.__read = (), True
         return found
 
@@ -267,7 +267,7 @@ class CallNode(Node, FunctionCtx):
 
     # Outputs
 
-    def settle(self, args: tuple[Any, ...], made: Any, with_ctx: bool) -> Any:
+    def _settle(self, args: tuple[Any, ...], made: Any, with_ctx: bool) -> Any:
         """Give what `forward` made its place in the graph, and save what it wanted to be saved."""
         raw = made if isinstance(made, tuple) else (made,)
         to_save = self.to_save or ()

@@ -28,17 +28,29 @@ class BackwardCFunction(CallNode):
 
     _forward_cls: ClassVar[type[Function]]
 
-    def derivative(self, gradients: list[Tensor | None]) -> Any:
+    def _derivative(self, gradients: list[Tensor | None]) -> Any:
+        return self.apply_boxed(gradients) if self._forward_cls.boxed_grads_call else self.apply(*gradients)
+
+    def apply(self, *gradients: Tensor | None) -> Any:
+        """What the user's `backward` makes of the gradients of the outputs, unchecked."""
+        user = self.__backward()
+        return user(self, list(gradients)) if self._forward_cls.boxed_grads_call else user(self, *gradients)
+
+    def apply_boxed(self, gradients: list[Tensor | None]) -> Any:
+        """The same of one list of gradients, which `backward` may empty."""
+        return self.__backward()(self, gradients)
+
+    def __backward(self) -> Any:
         function = self._forward_cls
         user = function.backward
-        if function.vjp is not Function.vjp:
-            if user is not Function.backward:
-                raise RuntimeError(
-                    "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
-                    "implement one of them."
-                )
-            user = function.vjp
-        return user(self, gradients) if function.boxed_grads_call else user(self, *gradients)
+        if function.vjp is Function.vjp:
+            return user
+        if user is not Function.backward:
+            raise RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+                "implement one of them."
+            )
+        return function.vjp
 
     def apply_jvp(self, *tangents: Tensor | None) -> Any:
         """What the user's `jvp` makes of the tangents of the arguments."""
@@ -134,7 +146,7 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
         if kwargs:
             args = _positional(cls.forward, args, kwargs, skipped=int(with_ctx))
         ctx = cls._backward_cls(args)
-        ctx.clears_on_access = _flag(cls, "clear_saved_tensors_on_access")
+        ctx._clears_on_access = _flag(cls, "clear_saved_tensors_on_access")
         _flag(cls, "boxed_grads_call")
         with no_grad(), aside():
             if with_ctx:
@@ -142,7 +154,7 @@ class Function(FunctionCtx, metaclass=FunctionMeta):
             else:
                 made = cls.forward(*args)
                 cls.setup_context(ctx, args, made)
-        return ctx.settle(args, made, with_ctx)
+        return ctx._settle(args, made, with_ctx)
 
 
 class InplaceFunction(Function):

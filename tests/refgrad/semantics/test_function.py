@@ -210,6 +210,40 @@ def names_that_functions_have(torch):
     )
 
 
+@case(13)
+def apply_of_the_node_is_the_users_backward(torch):
+    x, one = leaf(torch, 1, 2), torch.ones(1)
+    plain = custom(torch, double, lambda ctx, g: (g, None, 3)).apply(x).grad_fn
+    boxed = custom(torch, double, lambda ctx, g: (g, None, 3), boxed_grads_call=True).apply(x).grad_fn
+    return plain.apply(one), plain.apply(None), boxed.apply(one), boxed.apply_boxed([one])
+
+
+@case(13)
+def the_names_on_ctx_are_the_users(torch):
+    names = (
+        "meta hooks label sequence release name takes_undefined user_code derivative settle saved versions plan op "
+        "edge unpack shape dtype grad data needs_input_grad register_hook"
+    )
+    found = []
+    for name in names.split():
+
+        def forward(ctx, x, name=name):
+            setattr(ctx, name, "mine")
+            ctx.save_for_backward(x)
+            return x * 2
+
+        def backward(ctx, g, name=name):
+            assert getattr(ctx, name) == "mine"
+            return g * ctx.saved_tensors[0]
+
+        x = leaf(torch, 1, 2)
+        y = custom(torch, forward, backward).apply(x)
+        y.retain_grad()
+        before = getattr(y.grad_fn, name)
+        found.append((name, before, raised((y * 2).sum().backward), y.grad, x.grad))
+    return found
+
+
 # What backward returns
 
 
