@@ -14,7 +14,7 @@ from refgrad.devices import MODULES, NUMPY, device
 from refgrad.forward import tangents_of
 from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
 from refgrad.modes import anomaly, local, no_grad
-from refgrad.ops.creation import zeros
+from refgrad.ops.constants import zeros
 from refgrad.saved import PACKED, Packed, Pair, SavedTensor
 from refgrad.tensor import Tensor, wrap
 from refgrad.views import IN_CUSTOM_FUNCTION, MULTI_OUTPUT, rebase, short_name
