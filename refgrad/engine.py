@@ -156,9 +156,9 @@ class _Task:
                 MODULES.get(type(first), NUMPY).use_device_of(first)
             if wanted is not None:
                 runs = node in wanted
+                if not runs and (node in captures or len(roots) == 1) and _has_tensor_hooks(node):
+                    gradient = self._tensor_hooks(node, gradient)
                 if node in captures:  # a node that runs is captured before its hooks, as in torch
-                    if not runs and _has_tensor_hooks(node):
-                        gradient = self._tensor_hooks(node, gradient)
                     self._capture(node, gradient)
                 if not runs:
                     node = None  # what lies behind is not asked for

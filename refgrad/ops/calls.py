@@ -49,9 +49,10 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
         out._data = made
         out._counter = [0]
         if input._rg and differentiable and modes.grad_enabled:
-            plan = plans[1]
+            edge = input._edge or input._gradient_edge()
+            plan = plans[edge is not NO_EDGE]
             node: OpNode = _new(node_class)
-            node.next_functions = (input._edge or input._gradient_edge(),)
+            node.next_functions = (edge,)
             node.plan = plan
             if plan.inputs and plan.only_inputs:
                 node.saved = (input,)
@@ -93,10 +94,10 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
             y = other._data
             if y.dtype is not dtype or type(y) is not kind:
                 return op(input, other)
-            mask = 2 if other._rg else 0
+            recorded = input._rg or other._rg
         elif numbers and (type(other) is float or type(other) is int):
             y = other
-            mask = 0
+            recorded = input._rg
         else:
             return uncommon(input, other)
         modes = local.modes
@@ -113,15 +114,15 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
         out = _new(Tensor)
         out._data = made
         out._counter = [0]
-        if input._rg:
-            mask += 1
-        if mask and differentiable and modes.grad_enabled:
-            plan = plans[mask]
+        if recorded and differentiable and modes.grad_enabled:
+            left = right = NO_EDGE
+            if input._rg:
+                left = input._edge or input._gradient_edge()
+            if y is not other and other._rg:
+                right = other._edge or other._gradient_edge()
+            plan = plans[(left is not NO_EDGE) + 2 * (right is not NO_EDGE)]
             node: OpNode = _new(node_class)
-            node.next_functions = (
-                input._edge or input._gradient_edge(),
-                (other._edge or other._gradient_edge()) if type(other) is Tensor else NO_EDGE,
-            )
+            node.next_functions = (left, right)
             node.plan = plan
             wanted = plan.inputs
             if plan.only_inputs:

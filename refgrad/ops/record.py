@@ -149,7 +149,7 @@ class OpNode(Node):
             return plan.formulas[0][1](names, gradient, *values)
         edges = self.next_functions
         if len(edges) == 1:
-            return (plan.formulas[0][1](names, gradient, *values),)
+            return (plan.formulas[0][1](names, gradient, *values),) if plan.formulas else (None,)
         out: list[Any] = [None] * len(edges)
         for number, formula, pick in plan.formulas:
             if needed is None or needed[number]:
@@ -523,12 +523,16 @@ class Op:
         if not marked:
             return
         joint = self.joint
-        plan = self.plans[0 if joint else mask]
         node = _new(self.node_class(inputs, params))
         sources = inputs if joint or len(inputs) == len(self.connected) else [inputs[k] for k in self.connected]
-        node.next_functions = tuple(
+        edges = node.next_functions = tuple(
             [t._edge or t._gradient_edge() if isinstance(t, Tensor) else NO_EDGE for t in sources]
         )
+        if not joint:  # a view that requires grad for its base's sake only has no edge, and nothing is saved for it
+            for k, edge in zip(self.connected, edges, strict=True):
+                if edge is NO_EDGE:
+                    mask &= ~(1 << k)
+        plan = self.plans[0 if joint else mask]
         node.plan = plan
         node.saved = node.versions = ()
         if plan.sources:
