@@ -418,7 +418,7 @@ def _as_source(like: Tensor, value: Any) -> Tensor:
         what = "numpy.ndarray" if isinstance(value, np.ndarray) else type(value).__name__
         raise TypeError(f"can't assign a {what} to a torch.{kind}Tensor")
     if isinstance(value, (complex, np.complexfloating)) and not like.is_complex():
-        raise RuntimeError(f"value cannot be converted to type {like.dtype.name} without overflow")
+        raise RuntimeError(f"value cannot be converted to type {dtypes.C_NAMES[like.dtype.name]} without overflow")
     return wrap(MODULES[type(like._data)].asarray(value, dtype=like._data.dtype))
 
 

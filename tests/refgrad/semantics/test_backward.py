@@ -289,4 +289,54 @@ def materialised_gradients_under_create_graph(torch):
     return torch.autograd.grad(x * x, (x, y), create_graph=True, materialize_grads=True)
 
 
+@case(30, 47, 110)
+def hooks_of_a_lone_root_run_though_nothing_behind_it_is_asked_for(torch):
+    x, z, seen = leaf(torch, 1, 2), leaf(torch, 3), []
+    y = -x
+    y.retain_grad()
+    y.register_hook(lambda g: seen.append(g.tolist()))
+    alone = torch.autograd.grad([y], [z], [torch.ones_like(y)], allow_unused=True)
+    first = y.grad
+    y.grad = None
+    beside = torch.autograd.grad([y, z * 2], [z], [torch.ones_like(y), torch.ones_like(z)])
+    return alone, first, beside, y.grad, seen
+
+
+@case(26, 37)
+def a_seed_that_arrives_unchanged_is_returned_itself(torch):
+    x, seed, seen = leaf(torch, 1, 2), torch.ones(2, dtype=torch.float64), []
+    y = x + 0
+    y.register_hook(lambda g: seen.append(g is seed))
+    (g,) = torch.autograd.grad(y, x, seed)
+    return g is seed, seen
+
+
+@case(213, 140)
+def backward_within_backward_to_any_depth(torch):
+    x, count = leaf(torch, 1), [0]
+
+    def hook(g):
+        count[0] += 1
+        if count[0] < 150:
+            with torch.enable_grad():
+                y = x * 1
+            y.register_hook(hook)
+            y.backward()
+
+    y = x * 1
+    y.register_hook(hook)
+    y.backward()
+    return count, x.grad
+
+
+@case(208)
+def leaves_accumulate_as_soon_as_they_are_ready(torch):
+    a, b, order = leaf(torch, 1), leaf(torch, 2), []
+    u, v = a * 2, b * 3
+    for name, t in (("a", a), ("b", b), ("u", u), ("v", v)):
+        t.register_hook(lambda g, name=name: order.append(name))
+    (u + v).backward()
+    return order
+
+
 test_as_torch = as_torch(__name__)

@@ -365,4 +365,80 @@ def detach_in_place_of_a_view_is_refused(torch):
     return refused, name(v), v.requires_grad, y.is_leaf
 
 
+@case(12, 78)
+def nothing_is_saved_for_a_view_without_an_edge(torch):
+    x, w = leaf(torch, 1, 2), torch.ones(1, dtype=torch.float64)
+    with torch.no_grad():
+        v = x[0:1]
+    y, z = v * w, v.exp()
+    w.add_(1)
+    y.backward()
+    z.backward()
+    return name(y), edges(y), z.requires_grad, x.grad
+
+
+@case(70, 95, 97)
+def views_within_views_made_in_several_modes(torch):
+    modes = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}
+    found = {}
+    for outer, first in modes.items():
+        for inner, second in modes.items():
+            for several in (False, True):
+                y = leaf(torch, 1, 2, 3, 4) * 2
+                with first():
+                    v = y.split(4)[0] if several else y[0:4]
+                with second():
+                    w = v[0:4]
+                    u = v.split(4)[0]
+                found[outer, inner, several] = error(w.mul_, 2), error(u.mul_, 2)
+    return found
+
+
+@case(91, 113)
+def what_a_view_without_an_edge_does_after_a_write(torch):
+    y = leaf(torch, 1, 2, 3) * 2
+    with torch.no_grad():
+        v = y[0:2]
+    y.mul_(2)
+    v.retain_grad()
+    return v.retains_grad, v.requires_grad_() is v, v.grad, error(lambda: v.is_leaf), error(v.register_hook, print)
+
+
+@case(92)
+def an_earlier_view_counts_as_a_leaf_until_somebody_looks(torch):
+    b, x = torch.ones(3, dtype=torch.float64), leaf(torch, 1, 2, 3)
+    v, w = b[:2], b[:2]
+    b.mul_(x)
+    return name(w), error(w.mul_, 2), error(v.mul_, 2), name(v), error(v.mul_, 2)
+
+
+@case(12)
+def a_view_cannot_be_told_to_stop_while_its_base_requires_grad(torch):
+    x = torch.ones(3, dtype=torch.float64)
+    v = x[:2]
+    x.requires_grad_()
+    v.requires_grad_(False)
+    before = v.requires_grad
+    x.requires_grad_(False)
+    return before, v.requires_grad
+
+
+@case(90, 52)
+def a_write_into_a_view_is_freed_whole(torch):
+    x = leaf(torch, 1, 2, 3)
+    y = x + 1
+    y[0] = 5
+    y.sum().backward()
+    return error(y.sum().backward), x.grad
+
+
+@case(100)
+def a_number_written_into_an_expanded_view(torch):
+    y = leaf(torch, 1, 2) * 2
+    y.expand(2, 2).fill_(3)
+    v = leaf(torch, 1, 2) * 2
+    v.expand(2, 2).zero_()
+    return y, error(y.sum().backward), v, error(v.sum().backward), error(y.expand(2, 2).mul_, 2)
+
+
 test_as_torch = as_torch(__name__)
