@@ -94,7 +94,6 @@ Op(
         ),
     },
     inputs=("gradient", "output"),
-    jvp="elementwise",
 )
 
 

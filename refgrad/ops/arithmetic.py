@@ -290,6 +290,15 @@ def _lerp_kernel(xp: Any, x: Any, end: Any, weight: Any) -> Any:
     return xp.where(near, from_x, from_end)
 
 
+def _lerp_tangent(F: Any, self_t: Any, end_t: Any, weight_t: Any, self: Any, end: Any, weight: Any) -> Any:
+    """Finite parts as they are, from whichever end is nearer."""
+    parts = [] if weight_t is None else [weight_t * (end - self)]
+    if self_t is not None or end_t is not None:
+        start, stop = (F.zeros_like(x) if t is None else t for x, t in ((self, self_t), (end, end_t)))
+        parts.append(F.lerp_tensor(start, stop, weight))
+    return sum(parts)
+
+
 _lerp_scalar = Op(
     "lerp",
     in_single(_lerp_kernel),
@@ -312,6 +321,7 @@ _lerp_tensor = Op(
     inputs=("self", "end", "weight"),
     check=without(dtypes.BOOL, dtypes.INTEGRAL, kernel="lerp_kernel_tensor"),
     elementwise=True,
+    jvp=_lerp_tangent,
     node="LerpBackward1",
 )
 

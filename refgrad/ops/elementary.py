@@ -121,7 +121,6 @@ Op(
         "output": gradient_in_single(lambda F, g, gradient, output: g.conjugate() * gradient * -2 * output.conjugate()),
     },
     inputs=("gradient", "output"),
-    jvp="elementwise",
 )
 
 # Error functions

@@ -41,6 +41,30 @@ def _shared(F: Any, g: Any, tie: Any, lost: Any) -> Any:
     return F.masked_fill(F.where(tie, g / 2, g), lost, value=0)
 
 
+
+
+def _either(F: Any, first: Any, self_t: Any, other_t: Any) -> Any:
+    """The first tangent where `first` holds, else the other one; a missing one is zero."""
+    return F.where(first, 0 if self_t is None else self_t, 0 if other_t is None else other_t)
+
+
+# In forward mode NaN goes with the second operand, and so does a tie in fmax: as in torch.
+
+
+def _maximum_tangent(F: Any, self_t: Any, other_t: Any, self: Any, other: Any) -> Any:
+    mean = (self_t if other_t is None else other_t if self_t is None else self_t + other_t) / 2
+    return F.where(self == other, mean, _either(F, self > other, self_t, other_t))
+
+
+def _minimum_tangent(F: Any, self_t: Any, other_t: Any, self: Any, other: Any) -> Any:
+    mean = (self_t if other_t is None else other_t if self_t is None else self_t + other_t) / 2
+    return F.where(self == other, mean, _either(F, self < other, self_t, other_t))
+
+
+def _fmax_tangent(F: Any, self_t: Any, other_t: Any, self: Any, other: Any) -> Any:
+    return _either(F, (self > other) | F.isnan(other), self_t, other_t)
+
+
 maximum = binary(
     Op(
         "maximum",
@@ -52,6 +76,7 @@ maximum = binary(
         inputs=TWO,
         promote="same",
         check=no_complex("maximum not implemented for complex tensors."),
+        jvp=_maximum_tangent,
     ),
     numbers=False,
 )
@@ -66,6 +91,7 @@ minimum = binary(
         inputs=TWO,
         promote="same",
         check=no_complex("minimum not implemented for complex tensors."),
+        jvp=_minimum_tangent,
     ),
     numbers=False,
 )
@@ -80,6 +106,7 @@ fmax = binary(
         inputs=TWO,
         promote="same",
         check=no_complex("fmax not implemented for complex tensors."),
+        jvp=_fmax_tangent,
     ),
     numbers=False,
 )
@@ -134,6 +161,24 @@ def _clamp_upper(F: Any, g: Any, self: Any, min: Any, max: Any) -> Any:
     return F.where(self > max if min is None else (self > max) | (max < min), g, 0)
 
 
+def _clamp_tangent(F: Any, self_t: Any, min_t: Any, max_t: Any, self: Any, min: Any, max: Any) -> Any:
+    """Of one bound, unlike the gradient, a tie goes with the bound: as in torch."""
+    if max is None:
+        return _either(F, self > min, self_t, min_t)
+    if min is None:
+        return _either(F, self < max, self_t, max_t)
+    inside = _either(F, self > max, max_t, self_t)
+    return _either(F, min > max, max_t, _either(F, self < min, min_t, inside))
+
+
+def _clamp_min_tangent(F: Any, self_t: Any, min_t: Any, self: Any, min: Any) -> Any:
+    return _either(F, self >= min, self_t, min_t)
+
+
+def _clamp_max_tangent(F: Any, self_t: Any, max_t: Any, self: Any, max: Any) -> Any:
+    return _either(F, self <= max, self_t, max_t)
+
+
 _refuse_complex = no_complex("clamp is not supported for complex types", NotImplementedError)
 _refuse_bool_numbers = without(dtypes.BOOL, kernel="clamp_scalar_cpu")
 _refuse_bool_tensors = without(dtypes.BOOL, kernel="clamp_cpu")
@@ -177,6 +222,7 @@ _clamp_tensors = Op(
     inputs=("self", "min", "max"),
     promote="same",
     check=_check_tensors,
+    jvp=_clamp_tangent,
     node="ClampBackward0",
 )
 _clamp_min_tensor = Op(
@@ -186,6 +232,7 @@ _clamp_min_tensor = Op(
     inputs=("self", "min"),
     promote="same",
     check=without(dtypes.COMPLEX, kernel="maximum_cpu"),
+    jvp=_clamp_min_tangent,
     node="ClampMinBackward1",
 )
 _clamp_max_tensor = Op(
@@ -195,6 +242,7 @@ _clamp_max_tensor = Op(
     inputs=("self", "max"),
     promote="same",
     check=without(dtypes.COMPLEX, kernel="minimum_cpu"),
+    jvp=_clamp_max_tangent,
     node="ClampMaxBackward1",
 )
 

@@ -117,8 +117,8 @@ def _transposed(
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore")
         leaves = [leaf(refgrad, x._replace(requires_grad=True), "cpu") for x in given]
-        duals = _duals(refgrad, leaves, chosen)
         try:
+            duals = _duals(refgrad, leaves, chosen)
             outputs = _results(function, refgrad, duals)
         except Exception:  # as in torch: seen before
             return
