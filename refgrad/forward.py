@@ -141,6 +141,9 @@ class Level:
         """Let `old`, the target as it was before a write, have its tangent."""
         tangent = self.tangent(target)
         if tangent is not None:
+            if local.modes.recording:
+                with _aside():
+                    tangent = tangent.clone()  # what is saved must not change with the write
             self._keep(old, tangent)
 
     def write(self, target: Tensor, result: Tensor) -> None:
@@ -287,7 +290,8 @@ class _Call:
         """The same, None for zeros, as they come."""
         way = self.op.jvp
         if callable(way):
-            return [self._by_formula(way)]
+            made = self._by_formula(way)
+            return [made[k] for k in self.chosen] if self.op.several else [made]
         if way == "linear":
             return self._linear()
         if way == "elementwise" and not self._turns_real():
@@ -342,15 +346,14 @@ class _Call:
             return TENSORS.cast(value, self.promoted)
         return list(value) if name == "tensors" else value
 
-    def _by_formula(self, formula: Callable[..., Any]) -> Tensor:
+    def _by_formula(self, formula: Callable[..., Any]) -> Any:
         values = []
         for name in list(inspect.signature(formula).parameters)[1:]:
             if name.endswith("_t") and name[:-2] in self.op.inputs:
                 values.append(self.given[self.op.inputs.index(name[:-2])])
             else:
                 values.append(self._value(name, value_source(self.op, name)))
-        made: Tensor = formula(TENSORS, *values)
-        return made
+        return formula(TENSORS, *values)
 
     def _elementwise(self) -> Tensor | None:
         """The sum of the formulas. They are for conjugated gradients, as the derivative is conjugated in them."""

@@ -247,6 +247,7 @@ _addr = Op(
     },
     inputs=("self", "vec1", "vec2"),
     promote="same",
+    jvp="transpose",
 )
 
 

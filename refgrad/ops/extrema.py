@@ -40,6 +40,12 @@ def shared_wholly(F: Any, g: Any, self: Any, result: Any) -> Any:
     return F.zero_where(F.expand(share, size=self.shape), below)
 
 
+def mean_tangent(F: Any, self_t: Any, self: Any, result: Any) -> Any:
+    """The mean over all that reach the extremum; NaN, which equals nothing, has none: as in torch."""
+    reached = self == result
+    return F.sum(reached * (self_t / F.sum(reached, dim=None, dtype=self_t.dtype)), dim=None)
+
+
 def _selected(F: Any, g: Any, indices: Any, shape: Any, dim: int, keepdim: bool) -> Any:
     """The gradient of elements selected along `dim`, put back where they came from."""
     if shape and not keepdim:
@@ -176,6 +182,7 @@ def _whole(name: str, function: str, node: str) -> Op:
         lambda xp, x: _extremum(xp, function, x, None, False),
         {"self": shared_wholly},
         node=node,
+        jvp=mean_tangent,
     )
 
 

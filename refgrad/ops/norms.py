@@ -60,7 +60,21 @@ def _norm_self(F: Any, g: Any, self: Any, result: Any, ord: float, dim: tuple[in
     return self * abs(self) ** (ord - 2) * scale
 
 
-_vector_norm = Op("vector_norm", row_major(_norm_kernel), {"self": _norm_self}, node="LinalgVectorNormBackward0")
+def _norm_tangent(F: Any, self_t: Any, self: Any, result: Any, ord: float, dim: Any, keepdim: bool) -> Any:
+    """Each output depends on elements of its own: the gradients of all of them are computed at once."""
+    slopes = _norm_self(F, F.zeros_like(result) + 1, self, result, ord, dim)
+    if slopes is None:
+        return F.zeros_like(result)
+    return F.sum(F.real(slopes.conjugate() * self_t), dim=dim, keepdim=keepdim)
+
+
+_vector_norm = Op(
+    "vector_norm",
+    row_major(_norm_kernel),
+    {"self": _norm_self},
+    node="LinalgVectorNormBackward0",
+    jvp=_norm_tangent,
+)
 
 
 def _check(input: Tensor, ord: float, dims: tuple[int, ...], given: Any) -> None:

@@ -12,7 +12,7 @@ from refgrad import dtypes, return_types
 from refgrad.layout import laid_out_as
 from refgrad.ops import ties
 from refgrad.ops.arguments import WHOLE, integer, tensor_argument
-from refgrad.ops.extrema import along, one_dim, selection, shared_wholly
+from refgrad.ops.extrema import along, mean_tangent, one_dim, selection, shared_wholly
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim
 
@@ -152,8 +152,8 @@ def _shared(F: Any, g: Any, self: Any, result: Any) -> Any:
     return shared_wholly(F, g, self, result)
 
 
-_median = Op("median", _whole_median_kernel, {"self": _shared})
-_nanmedian = Op("nanmedian", _whole_median_kernel, {"self": _shared})
+_median = Op("median", _whole_median_kernel, {"self": _shared}, jvp=mean_tangent)
+_nanmedian = Op("nanmedian", _whole_median_kernel, {"self": _shared}, jvp=mean_tangent)
 _median_dim = selection("median_dim", _median_kernel, "MedianBackward1")
 _nanmedian_dim = selection("nanmedian_dim", _median_kernel, "NanmedianBackward1")
 

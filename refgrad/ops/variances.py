@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from typing import Any
@@ -75,10 +76,26 @@ def _std_to_var(F: Any, g: Any, std: Any) -> Any:
     return F.zero_where(g / (std * 2), std == 0)
 
 
+def _var_tangent(F: Any, self_t: Any, self: Any, dim: Any, correction: float, keepdim: bool) -> Any:
+    slope = _var_slope(F, self_t.conjugate(), self, dim, correction)
+    return F.real(F.sum(slope, dim=axes_of(self.ndim, dim), keepdim=keepdim))
+
+
 def _std_tangent(F: Any, self_t: Any, self: Any, result: Any, dim: Any, correction: float, keepdim: bool) -> Any:
-    axes = axes_of(self.ndim, dim)
-    of_var = F.real(F.sum(_var_slope(F, self_t.conjugate(), self, dim, correction), dim=axes, keepdim=keepdim))
+    of_var = _var_tangent(F, self_t, self, dim, correction, keepdim)
     return F.zero_where(of_var / (result * 2), result == 0)
+
+
+def _with_mean(tangent: Any) -> Any:
+    """The same for two outputs, of which the second is the mean."""
+
+    @functools.wraps(tangent)
+    def both(F: Any, self_t: Any, self: Any, *others: Any) -> Any:
+        dim, _, keepdim = others[-3:]
+        mean = F.mean(self_t, dim=axes_of(self.ndim, dim), keepdim=keepdim)
+        return [tangent(F, self_t, self, *others), mean]
+
+    return both
 
 
 def _var_mean_self(F: Any, g: Any, self: Any, self_shape: Any, dim: Any, correction: float) -> Any:
@@ -107,10 +124,10 @@ def _record(name: str, root: bool, both: bool, formula: Any, tangent: Any = None
     return Op(name, row_major(kernel), {"self": formula}, several=both, jvp=tangent)
 
 
-_var = _record("var", False, False, _var_self)
+_var = _record("var", False, False, _var_self, _var_tangent)
 _std = _record("std", True, False, _std_self, _std_tangent)
-_var_mean = _record("var_mean", False, True, _var_mean_self)
-_std_mean = _record("std_mean", True, True, _std_mean_self)
+_var_mean = _record("var_mean", False, True, _var_mean_self, _with_mean(_var_tangent))
+_std_mean = _record("std_mean", True, True, _std_mean_self, _with_mean(_std_tangent))
 
 
 def _spread_of(op: Op, kind: str, input: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
