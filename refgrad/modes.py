@@ -115,6 +115,12 @@ def is_grad_enabled() -> bool:
     return local.modes.grad_enabled
 
 
+def differentiates() -> bool:
+    """Whether derivatives of what is computed now may be asked for: in grad mode, and in forward mode."""
+    modes = local.modes
+    return modes.grad_enabled or modes.forward is not None
+
+
 def is_inference_mode_enabled() -> bool:
     """Whether this thread is in inference mode."""
     return local.modes.inference

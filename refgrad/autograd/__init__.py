@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refgrad import dtypes, engine
-from refgrad.autograd import functional
+from refgrad.autograd import forward_ad, functional
 from refgrad.autograd.function import Function
 from refgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from refgrad.autograd.variable import Variable
@@ -23,6 +23,7 @@ __all__ = [
     "Variable",
     "backward",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",

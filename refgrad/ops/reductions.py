@@ -12,7 +12,7 @@ from typing import Any
 from refgrad import dtypes
 from refgrad.dtypes import dtype as DType
 from refgrad.layout import row_major
-from refgrad.modes import is_grad_enabled
+from refgrad.modes import differentiates
 from refgrad.ops.arguments import WHOLE, differentiable_dtype, dtype_argument, reduced_dims, tensor_argument
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
@@ -238,7 +238,7 @@ def _prod_self(F: Any, g: Any, self: Any, result: Any, self_shape: Any, dim: Any
         return everything
     if dim is not None:
         return everything * _others(F, self, dim[0]).conjugate()
-    if not is_grad_enabled() and F.sum(self == 0, dim=None) > 1:
+    if not differentiates() and F.sum(self == 0, dim=None) > 1:
         return F.zeros_like(self)
     flat = _others(F, F.reshape(self, shape=(size,)), 0)
     return everything * F.reshape(flat, shape=self_shape).conjugate()

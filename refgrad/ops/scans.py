@@ -9,7 +9,7 @@ from refgrad import dtypes, return_types
 from refgrad.devices import Kernel
 from refgrad.dtypes import dtype as DType
 from refgrad.layout import row_major
-from refgrad.modes import is_grad_enabled
+from refgrad.modes import differentiates
 from refgrad.ops.arguments import differentiable_dtype, integer, tensor_argument
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import dtype_of_sum
@@ -130,7 +130,7 @@ def _cumprod_self(F: Any, g: Any, self: Any, result: Any, dim: int) -> Any:
         return g
     if (self != 0).all():
         return _sums_from_here(F, g * result.conjugate(), dim) / self.conjugate()
-    if not is_grad_enabled():
+    if not differentiates():
         return _around_first_zero(F, g, self, result, _shift(F, result, dim, 1, 1.0), dim)
     # To be differentiated again, as torch does it: for each element the products that leave it out.
     factors, length = self.conjugate(), _length(self, dim)

@@ -32,20 +32,29 @@ def assert_same_tangents(
     ulps: float = ULPS,
     precision: str | None = None,
     second: bool = True,
+    reverse: bool = True,
+    transposed: bool = True,
 ) -> None:
     """Fail unless tangents are the same under both modules, and agree with gradients.
 
-    `dual` tells for each input whether it gets a tangent; all do by default. `second`: forward over reverse.
+    `dual` tells for each input whether it gets a tangent; all do by default. `second`: also compare second
+    derivatives; without `reverse` only those by forward over reverse. `transposed`: tangents agree with gradients.
     """
     given = [x if isinstance(x, Input) else Input(np.asarray(x)) for x in inputs]
     chosen = dual or (True,) * len(given)
-    expected, found = (outcome(function, module, given, chosen, second) for module in (torch, refgrad))
+    expected, found = (outcome(function, module, given, chosen, second, reverse) for module in (torch, refgrad))
     agree(found, expected, ulps, False, "forward", precision)
-    _transposed(function, given, chosen, ulps, precision)
+    if transposed:
+        _transposed(function, given, chosen, ulps, precision)
 
 
 def outcome(
-    function: Callable[..., Any], module: Any, given: list[Input], chosen: tuple[bool, ...], second: bool
+    function: Callable[..., Any],
+    module: Any,
+    given: list[Input],
+    chosen: tuple[bool, ...],
+    second: bool = True,
+    reverse: bool = True,
 ) -> dict[str, Any]:
     """Everything seen, by name; an exception as (class name, text)."""
     seen: dict[str, Any] = {}
@@ -53,7 +62,7 @@ def outcome(
         warnings.simplefilter("ignore")
         try:
             leaves = [leaf(module, x, "cpu") for x in given]
-            seen.update(_tangents(function, module, leaves, chosen, second))
+            seen.update(_tangents(function, module, leaves, chosen, second, reverse))
         except Exception as error:
             seen["error"] = (type(error).__name__, str(error).partition("\n")[0][:TEXT])
     return seen
@@ -73,7 +82,12 @@ def _results(function: Callable[..., Any], module: Any, duals: list[Any]) -> lis
 
 
 def _tangents(
-    function: Callable[..., Any], module: Any, leaves: list[Any], chosen: tuple[bool, ...], second: bool
+    function: Callable[..., Any],
+    module: Any,
+    leaves: list[Any],
+    chosen: tuple[bool, ...],
+    second: bool,
+    reverse: bool,
 ) -> Iterator[tuple[str, Any]]:
     unpack = FORWARD[module].unpack_dual
     for k, x in enumerate(leaves):
@@ -88,7 +102,7 @@ def _tangents(
         yield f"tangent {k}", None if tangent is None else described(tangent.detach())
         if tangent is not None:
             yield f"strides of tangent {k}", strides(tangent)
-        if tangent is not None and second and wanted:
+        if tangent is not None and second and reverse:
             for n, x in enumerate(wanted):
                 yield f"gradient {n} of tangent {k}", described(_slope(module, tangent, x))
     if not second or not roots or not wanted:
@@ -146,3 +160,22 @@ def _terms(pairs: list[tuple[Any, Any]]) -> Any:
     """The terms of the real inner product of two lists of tensors."""
     wide = [[t.detach().numpy().astype(np.complex128).ravel() for t in pair] for pair in pairs]
     return np.concatenate([np.zeros(1), *[(np.conj(a) * b).real for a, b in wide]])
+
+
+def hessian_times_vector(function: Callable[..., Any], module: Any, array: Any) -> tuple[Any, Any]:
+    """The Hessian of the result's sum with random factors, times a random vector: forward over reverse, and reversed.
+
+    The second is zeros where nothing can be differentiated.
+    """
+    with FORWARD[module].dual_level():
+        x = module.tensor(array, requires_grad=True)
+        dual = FORWARD[module].make_dual(x, cotangent(module, x, 1))
+        y = function(module, dual)
+        factors = cotangent(module, y, 2)
+        (g,) = module.autograd.grad(y, x, factors, retain_graph=True)
+        one = FORWARD[module].unpack_dual(g).tangent
+        one = module.zeros_like(x) if one is None else one
+        other = module.zeros_like(x)
+        if module is refgrad:
+            (other,) = module.autograd.grad(FORWARD[module].unpack_dual(y).tangent, x, factors)
+        return one.detach().numpy().copy(), other.detach().numpy().copy()
