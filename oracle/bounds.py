@@ -13,18 +13,21 @@ accuracy an op may lose inside; that counts as long as the result follows in pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, zip_longest
 from typing import cast
 
 import numpy as np
 
-from oracle.compare import NUMERIC, Divergence, Limit, Limits, compare
+from oracle.compare import NUMERIC, Divergence, Limits, compare
 from oracle.disturb import NARROW, Disturbed, widened
 from oracle.engines.protocol import Engine
 from oracle.execute import run
+from oracle.gentle import Gentle
+from oracle.near import Limit
+from oracle.plan import plan
 from oracle.program import Program
-from oracle.trace import Observation, Trace
+from oracle.trace import Entry, Observation, Place, Trace
 
 RUNS = 8
 """Runs of each kind. Two movements that cancel do so in every other run, in all of them once in 256 times."""
@@ -89,14 +92,21 @@ def _after(rows: Iterator[np.ndarray], runs: int) -> np.ndarray:
     return row
 
 
+def _course(trace: Trace) -> tuple[list[Place], list[str]]:
+    """What a run went through: where it looked, and what it raised."""
+    return trace.places, [fault.type for fault in trace.faults]
+
+
 class _Base:
     """The run left in peace, as one long row of numbers, and how far other runs stray from it."""
 
     def __init__(self, program: Program, engine: Engine, trace: Trace) -> None:
         self.program, self.engine = program, engine
-        self.fault = trace.fault
-        self.lists = (trace.seen, trace.state, trace.grads)
-        entries = [entry for entries in self.lists for entry in entries if entry is not None]
+        self.plan = plan(program)
+        self.disturbed = Gentle if self.plan.gentle else Disturbed
+        self.course = _course(trace)
+        self.lists: tuple[Sequence[Entry], ...] = (trace.seen, trace.state, trace.grads)
+        entries = [entry for entries in self.lists for entry in entries if type(entry) is Observation]
         sizes = [entry.value.size for entry in entries]
         facts = [np.finfo(e.value.dtype) if e.value.dtype.kind == "f" else None for e in entries]
         self.narrow = any(entry.dtype in NARROW for entry in entries)
@@ -111,11 +121,12 @@ class _Base:
     def row(self, trace: Trace) -> np.ndarray:
         """The trace's numbers, NaN for those of a tensor that is gone or has another shape."""
         parts = [np.zeros(0)]
-        for entries, others in zip(self.lists, (trace.seen, trace.state, trace.grads), strict=True):
+        lists: tuple[Sequence[Entry], ...] = (trace.seen, trace.state, trace.grads)
+        for entries, others in zip(self.lists, lists, strict=True):
             for entry, other in zip_longest(entries, others[: len(entries)]):
-                if entry is None:
+                if type(entry) is not Observation:
                     continue
-                if other is not None and other.value.shape == entry.value.shape:
+                if type(other) is Observation and other.value.shape == entry.value.shape:
                     parts.append(other.value.ravel())
                 else:
                     parts.append(np.full(entry.value.size, np.nan))
@@ -133,11 +144,11 @@ class _Base:
         """Disturbs the program over and over; yields how far each number has strayed at most."""
         most = np.zeros(self.values.shape)
         for i in count():
-            disturbed = Disturbed(self.engine, (*seed, i), amplitude)
+            disturbed = self.disturbed(self.engine, (*seed, i), amplitude)
             with np.errstate(all="ignore"):
-                trace = run(self.program, cast(Engine, disturbed))
+                trace = run(self.program, cast(Engine, disturbed), self.plan)
             values = self.row(trace)
-            if (trace.fault and trace.fault[:2]) != (self.fault and self.fault[:2]):
+            if _course(trace) != self.course:
                 values = np.where(np.isnan(values), self.values, values)  # what it did not reach gets no leave from it
             np.maximum(most, self.astray(values), out=most)
             np.maximum(self.largest, np.abs(values), out=self.largest, where=np.isfinite(values))
@@ -147,7 +158,7 @@ class _Base:
         """Finds out how far off the oracle is where it computes in less than float64."""
         if self.narrow:
             trace = run(widened(self.program), self.engine)
-            if (trace.fault and trace.fault[:2]) == (self.fault and self.fault[:2]):
+            if _course(trace) == self.course:
                 self.error = self.astray(self.row(trace))
 
     def combined(self, rounding: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
@@ -161,9 +172,9 @@ class _Base:
         allowed = 2.0 * (SAFETY * deviation + FLOOR * unit + self.error)
         start = 0
 
-        def part(entry: Observation | None) -> Limit:
+        def part(entry: Entry) -> Limit:
             nonlocal start
-            if entry is None:
+            if type(entry) is not Observation:
                 return None
             end = start + entry.value.size
             limit, start = allowed[start:end].reshape(entry.value.shape), end

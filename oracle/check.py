@@ -8,6 +8,7 @@ from oracle import bounds
 from oracle.compare import NUMERIC, Divergence, compare
 from oracle.engines import Engine
 from oracle.execute import run
+from oracle.plan import plan
 from oracle.program import Program
 from oracle.trace import Trace
 
@@ -29,7 +30,8 @@ def check(program: Program, subject: Engine, oracle: Engine) -> CheckResult:
     oracle's engine, which takes some more runs there.
     Raises HarnessError if the oracle's engine does not work as it must.
     """
-    mine, true = run(program, subject), run(program, oracle)
+    known = plan(program)
+    mine, true = run(program, subject, known), run(program, oracle, known)
     divergence = compare(program, mine, true)
     if divergence is None or divergence.kind not in NUMERIC:
         return CheckResult(divergence, False, mine, true)

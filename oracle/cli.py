@@ -300,7 +300,7 @@ def plants_command(given: argparse.Namespace) -> int:
 
 def source(given: argparse.Namespace) -> tuple[str, tuple[str, ...] | None]:
     """The profile's name and the ops asked for. Raises UsageError for unknown ones."""
-    from oracle.catalogue import CATALOGUE
+    from oracle.catalogue import DRAWN
     from oracle.generate import PROFILES
 
     profile = known("profile", given.profile, PROFILES)
@@ -309,7 +309,7 @@ def source(given: argparse.Namespace) -> tuple[str, tuple[str, ...] | None]:
     names = [name for name in re.split("[, ]+", given.ops) if name]
     if not names:
         raise UsageError(f"--ops {given.ops!r} names no op; separate names by commas, as in --ops sin,mul")
-    return profile, tuple(dict.fromkeys(known("op", name, CATALOGUE) for name in names))
+    return profile, tuple(dict.fromkeys(known("op", name, DRAWN) for name in names))
 
 
 def known_engine(name: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from oracle.catalogue import OpSpec
-from oracle.compare import NEAR, spacing
 from oracle.engines.protocol import Engine, Tensor
-from oracle.program import Backward, Call, Grad, Leaf, Literal, Program, Statement
+from oracle.near import NEAR, spacing
+from oracle.program import Backward, Call, Grad, Hook, Leaf, Literal, Program, Statement
 
 ULPS = NEAR
 """Spacings of a result by which an op that rounds may be off, and so may be a gradient that it hands back."""
@@ -70,8 +70,8 @@ LOSSY: Mapping[str, Loss] = {
     "logsumexp": Loss(lambda x: 1.0, None),
 }
 
-_SIGNS = np.array([1, -1], np.float16).repeat(ULPS)
-_LEVELS = _SIGNS * np.tile(np.arange(1, ULPS + 1, dtype=np.float16), 2)
+SIGNS = np.array([1, -1], np.float16).repeat(ULPS)
+LEVELS = SIGNS * np.tile(np.arange(1, ULPS + 1, dtype=np.float16), 2)
 
 
 class Disturbed:
@@ -105,7 +105,7 @@ class Disturbed:
 
     def literal(self, literal: Literal) -> Tensor:
         tensor = self.engine.literal(literal)
-        self.nudge(tensor, _SIGNS)
+        self.nudge(tensor, SIGNS)
         return tensor
 
     def call(self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any]) -> tuple[Tensor, ...]:
@@ -125,7 +125,7 @@ class Disturbed:
             array = self.engine.memory(tensor)
             if array.dtype.kind == "f":
                 known = pointwise and id(tensor) in self.known
-                tensor = tensor + self.constant(array, _SIGNS * self.amplitude if known else _SIGNS)
+                tensor = tensor + self.constant(array, SIGNS * self.amplitude if known else SIGNS)
                 if tensor.requires_grad:
                     self.engine.hook(tensor, gradients.handed_back)
             moved.append(tensor)
@@ -135,7 +135,7 @@ class Disturbed:
             gradients.gain = loss.gradient(first)
             self.engine.hook(made[0], gradients.given)
         for tensor in made:
-            self.nudge(tensor, _LEVELS, 0.0 if loss is None else loss.value(first))
+            self.nudge(tensor, LEVELS, 0.0 if loss is None else loss.value(first))
             if not pointwise:
                 self.choose_zeros(tensor)
                 self.choose_overflow(tensor, tensors)
@@ -180,7 +180,7 @@ class Disturbed:
     def drawn(self, count: int) -> np.ndarray:
         """As many random places in a list of multiples."""
         if count > self.draws.size:
-            self.draws = self.random.integers(0, _SIGNS.size, count + 1024, np.int8)
+            self.draws = self.random.integers(0, SIGNS.size, count + 1024, np.int8)
         draws, self.draws = self.draws[:count], self.draws[count:]
         return draws
 
@@ -205,7 +205,7 @@ class _Gradients:
     def handed_back(self, gradient: Tensor) -> Tensor:
         engine, size = self.disturbed.engine, self.size
         array = engine.memory(gradient)
-        moved = gradient + self.disturbed.constant(array, _LEVELS, size * self.gain)
+        moved = gradient + self.disturbed.constant(array, LEVELS, size * self.gain)
         if self.unknown is not None and self.unknown.any():
             engine.memory(moved)[self.unknown] = np.nan if np.signbit(self.disturbed.zero) else 0.0
         if np.any(self.gain) and moved.requires_grad:
@@ -239,7 +239,10 @@ def widened(program: Program) -> Program:
             case Call(params={"dtype": dtype}) if dtype in NARROW:
                 return replace(statement, params={**statement.params, "dtype": "float64"})
             case Backward() | Grad():
-                return replace(statement, gradients=tuple(g and wide(g) for g in statement.gradients))
+                gradients = (wide(g) if isinstance(g, Literal) else g for g in statement.gradients)
+                return replace(statement, gradients=tuple(gradients))
+            case Hook(value=Literal() as value):
+                return replace(statement, value=wide(value))
         return statement
 
     leaves = (replace(leaf, value=wide(leaf.value)) for leaf in program.leaves)

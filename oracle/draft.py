@@ -2,22 +2,23 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from oracle.program import (
     Backward,
-    Call,
     Enter,
     Exit,
     Grad,
+    Gradient,
+    Hook,
     Leaf,
-    Literal,
     Program,
-    RequiresGrad,
-    RetainGrad,
+    RemoveHook,
     Statement,
-    ZeroGrad,
     created,
+    references_of,
 )
+from oracle.program.statements import REFERS
 
 Find = Callable[[int], int | None]
 """Looks up a tensor; None means that it is gone."""
@@ -92,62 +93,64 @@ class Draft:
         return Program(tuple(self.leaves.values()), tuple(balanced(statements)))
 
 
-def references_of(statement: Statement) -> tuple[int, ...]:
-    """The tensors a statement refers to."""
-    match statement:
-        case Call():
-            return statement.inputs
-        case Backward():
-            return (*statement.roots, *(statement.inputs or ()))
-        case Grad():
-            return (*statement.outputs, *statement.inputs)
-        case ZeroGrad() | RetainGrad() | RequiresGrad():
-            return (statement.tensor,)
-        case _:
-            return ()
-
-
 def renumbered(statement: Statement, find: Find) -> tuple[Statement | None, Sequence[int] | None]:
     """`statement` with its references looked up, or None when it cannot do without one that is gone.
 
     The second value says which of its outputs are left; None means all.
     """
     match statement:
-        case Call():
-            inputs = tuple(new for name in statement.inputs if (new := find(name)) is not None)
-            complete = len(inputs) == len(statement.inputs)
-            return (replace(statement, inputs=inputs) if complete else None), None
         case Backward():
             roots, gradients = _paired(statement.roots, statement.gradients, find)
-            some = tuple(new for name in statement.inputs or () if (new := find(name)) is not None)
-            fewer = replace(statement, roots=roots, gradients=gradients, inputs=some or None)
-            return (fewer if roots else None), None
+            inputs = statement.inputs and (_found(statement.inputs, find) or None)
+            fewer = replace(statement, roots=roots, gradients=gradients, inputs=inputs)
+            return (fewer if roots or not statement.roots else None), None
         case Grad():
             outputs, gradients = _paired(statement.outputs, statement.gradients, find)
             found = {k: new for k, name in enumerate(statement.inputs) if (new := find(name)) is not None}
             inputs = tuple(found.values())
             left = replace(statement, outputs=outputs, gradients=gradients, inputs=inputs)
-            return (left if outputs and inputs else None), list(found)
-        case ZeroGrad() | RetainGrad() | RequiresGrad():
-            tensor = find(statement.tensor)
-            return (None if tensor is None else replace(statement, tensor=tensor)), None
-        case _:
-            return statement, None
+            whole = (outputs or not statement.outputs) and (inputs or not statement.inputs)
+            return (left if whole else None), list(found)
+        case Hook() if statement.place.startswith("multi"):
+            tensors = _found(statement.tensors, find)
+            return (replace(statement, tensors=tensors) if tensors else None), None
+    changes: dict[str, Any] = {}
+    for name, refers in REFERS[type(statement)].items():
+        value = getattr(statement, name)
+        changes[name] = find(value) if refers == "tensor" else _found(value, find)
+        if changes[name] is None or (refers == "tensors" and len(changes[name]) != len(value)):
+            return None, None
+    return replace(statement, **changes), None
+
+
+def _found(names: Iterable[int], find: Find) -> tuple[int, ...]:
+    """Those of the names that are found."""
+    return tuple(new for name in names if (new := find(name)) is not None)
 
 
 def _paired(
-    names: Sequence[int], gradients: Sequence[Literal | None], find: Find
-) -> tuple[tuple[int, ...], tuple[Literal | None, ...]]:
-    """The names that are found, with their gradients."""
-    found = [(find(name), gradient) for name, gradient in zip(names, gradients, strict=True)]
-    kept = [(new, gradient) for new, gradient in found if new is not None]
-    return tuple(new for new, _ in kept), tuple(gradient for _, gradient in kept)
+    names: Sequence[int], gradients: Sequence[Gradient], find: Find
+) -> tuple[tuple[int, ...], tuple[Gradient, ...]]:
+    """The names that are found, with their gradients, which may be fewer or more; a tensor that is gone leaves
+    no gradient."""
+    roots: list[int] = []
+    kept: list[Gradient] = []
+    for i in range(max(len(names), len(gradients))):
+        root = find(names[i]) if i < len(names) else None
+        if root is not None:
+            roots.append(root)
+        if i < len(gradients) and (root is not None or i >= len(names)):
+            gradient = gradients[i]
+            kept.append(find(gradient) if type(gradient) is int else gradient)
+    return tuple(roots), tuple(kept)
 
 
 def balanced(statements: Iterable[Statement]) -> list[Statement]:
-    """Without the Enter that no Exit closes, the Exit that closes nothing, and spans that hold nothing."""
+    """Without the Enter that no Exit closes, the Exit that closes nothing, spans that hold nothing, and removals of
+    hooks that are gone."""
     kept: list[Statement | None] = []
     opened: list[int] = []
+    hooks: set[int] = set()
     for statement in statements:
         if isinstance(statement, Enter):
             opened.append(len(kept))
@@ -158,6 +161,10 @@ def balanced(statements: Iterable[Statement]) -> list[Statement]:
             if all(inside is None for inside in kept[start + 1 :]):
                 kept[start] = None
                 continue
+        elif isinstance(statement, Hook):
+            hooks.add(statement.number)
+        elif isinstance(statement, RemoveHook) and statement.number not in hooks:
+            continue
         kept.append(statement)
     for start in opened:
         kept[start] = None

@@ -9,8 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from oracle.draft import Draft, Step, references_of, renumbered
-from oracle.program import Backward, Call, Grad, Leaf, Literal, Program, Statement
+from oracle.draft import Draft, Step, renumbered
+from oracle.plan import plan
+from oracle.program import (
+    Backward,
+    Call,
+    Grad,
+    Gradient,
+    Hook,
+    Leaf,
+    Literal,
+    Program,
+    RequiresGrad,
+    Statement,
+    references_of,
+)
 
 FLOATS = ("float16", "float32", "float64")
 
@@ -28,20 +41,28 @@ def drops(program: Program) -> Iterator[Program]:
         yield draft.only(draft.leaves.keys() - {name}).program()
 
 
+def unwrapped(program: Program) -> Iterator[Program]:
+    """Spans without their mode."""
+    ends = plan(program).ends
+    for start, end in ends.items():
+        left = [s for i, s in enumerate(program.statements) if i not in (start, end)]
+        yield replace(program, statements=tuple(left))
+
+
 def bypasses(program: Program) -> Iterator[Program]:
-    """Calls left out; what used their output uses one of their inputs instead."""
+    """Calls and the like left out; what used their output uses one of their inputs instead."""
     draft = Draft.of(program)
     for step in reversed(draft.steps):
-        if isinstance(step.statement, Call):
-            for name in dict.fromkeys(step.statement.inputs):
+        if step.outputs and not isinstance(step.statement, Grad):
+            for name in dict.fromkeys(references_of(step.statement)):
                 yield draft.without(step).program(dict.fromkeys(step.outputs, name))
 
 
 def references(program: Program) -> Iterator[Program]:
-    """Fewer roots and fewer inputs of backward and grad."""
+    """Fewer roots and fewer inputs of backward and grad, fewer tensors of a hook."""
     draft = Draft.of(program)
     for i, step in enumerate(draft.steps):
-        if not isinstance(step.statement, (Backward, Grad)):
+        if not isinstance(step.statement, Backward | Grad | Hook):
             continue
         used = dict.fromkeys(references_of(step.statement))
         for gone in used:
@@ -84,26 +105,49 @@ def dtypes(program: Program) -> Iterator[Program]:
 
 
 def flags(program: Program) -> Iterator[Program]:
-    """Plain layouts, no requires_grad, and the defaults of backward and grad."""
+    """Plain layouts, no requires_grad, plain hooks, and the defaults of calls, backward and grad."""
     for i, leaf in enumerate(program.leaves):
         yield _set_leaf(program, i, replace(leaf, layout="contiguous"))
         yield _set_leaf(program, i, replace(leaf, requires_grad=False))
     for i, statement in enumerate(program.statements):
-        changes: list[dict[str, Any]] = []
-        if isinstance(statement, (Backward, Grad)):
-            changes += [
-                {"create_graph": False, "retain_graph": None},
-                {"create_graph": False},
-                {"retain_graph": None},
-            ]
-            for k in range(len(statement.gradients)):
-                changes.append({"gradients": (*statement.gradients[:k], None, *statement.gradients[k + 1 :])})
-        if isinstance(statement, Backward):
-            changes.append({"inputs": None})
-        if isinstance(statement, Grad):
-            changes.append({"allow_unused": False})
-        for change in changes:
+        for change in _plainer(statement):
             yield _set_statement(program, i, replace(statement, **change))
+
+
+def _plainer(statement: Statement) -> Iterator[dict[str, Any]]:
+    """Changes that make a statement plainer."""
+    match statement:
+        case Backward() | Grad():
+            yield {"create_graph": False, "retain_graph": None}
+            yield {"create_graph": False}
+            yield {"retain_graph": None}
+            yield {"edges": None}
+            gradients = statement.gradients
+            yield {"gradients": gradients[: len(roots_of(statement))]}
+            for k in range(len(gradients)):
+                yield {"gradients": (*gradients[:k], None, *gradients[k + 1 :])}
+            if isinstance(statement, Backward):
+                yield {"inputs": None}
+            else:
+                yield {"allow_unused": False}
+                yield {"materialize_grads": False}
+                if statement.is_grads_batched:
+                    yield {"is_grads_batched": False, "gradients": tuple(map(_first_row, gradients))}
+        case Call(through=str()):
+            yield {"through": None}
+        case RequiresGrad():
+            yield {"how": "method"}
+        case Hook():
+            yield {"action": "observe", "value": None, "place": "tensor", "tensors": statement.tensors[:1]}
+            yield {"action": "observe", "value": None}
+            yield {"place": "tensor", "tensors": statement.tensors[:1]}
+            if statement.action == "scale":
+                yield {"value": 2.0}
+
+
+def _first_row(gradient: Gradient) -> Gradient:
+    """A batch's first gradient."""
+    return resized(gradient, gradient.shape[1:]) if isinstance(gradient, Literal) and gradient.shape else gradient
 
 
 def params(program: Program) -> Iterator[Program]:
@@ -226,14 +270,16 @@ Place = tuple[str, int, int]
 
 
 def literals_of(program: Program) -> Iterator[tuple[Place, Literal]]:
-    """Every literal with its place: ("leaf", i, 0), or ("gradient", i, k) for root k of statement i."""
+    """Every literal with its place: ("leaf", i, 0), ("gradient", i, k) for root k of statement i, or ("hook", i, 0)."""
     for i, leaf in enumerate(program.leaves):
         yield ("leaf", i, 0), leaf.value
     for i, statement in enumerate(program.statements):
-        if isinstance(statement, (Backward, Grad)):
+        if isinstance(statement, Backward | Grad):
             for k, gradient in enumerate(statement.gradients):
-                if gradient is not None:
+                if isinstance(gradient, Literal):
                     yield ("gradient", i, k), gradient
+        elif isinstance(statement, Hook) and isinstance(statement.value, Literal):
+            yield ("hook", i, 0), statement.value
 
 
 def put(program: Program, place: Place, literal: Literal) -> Program:
@@ -241,7 +287,9 @@ def put(program: Program, place: Place, literal: Literal) -> Program:
     if where == "leaf":
         return _set_leaf(program, i, replace(program.leaves[i], value=literal))
     statement = program.statements[i]
-    assert isinstance(statement, (Backward, Grad))
+    if isinstance(statement, Hook):
+        return _set_statement(program, i, replace(statement, value=literal))
+    assert isinstance(statement, Backward | Grad)
     gradients = (*statement.gradients[:k], literal, *statement.gradients[k + 1 :])
     return _set_statement(program, i, replace(statement, gradients=gradients))
 

@@ -3,156 +3,343 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from oracle.catalogue import CATALOGUE
 from oracle.engines.protocol import Engine, Tensor
+from oracle.hooks import BEHAVIOURS, Hooked
+from oracle.modes import in_thread
+from oracle.plan import Plan, plan
 from oracle.program import (
     Backward,
     Call,
+    Delete,
     Enter,
     Exit,
     Grad,
+    Gradient,
+    Hook,
+    IncrementVersion,
+    Inspect,
     Literal,
+    MakeDual,
     Program,
     ProgramError,
+    ReadGrad,
+    RemoveHook,
     RequiresGrad,
     RetainGrad,
+    SetData,
+    SetGrad,
+    SetGradEnabled,
     Statement,
+    UnpackDual,
     ZeroGrad,
     created,
+    references_of,
 )
-from oracle.trace import Fault, Observation, Trace, watched
+from oracle.trace import UNREAD, Entry, Fault, Observation, Place, Trace
+
+MAX_FAULTS = 8
+"""Exceptions after which a run ends: what is left of a program then shows little."""
 
 
-def run(program: Program, engine: Engine) -> Trace:
-    """Runs `program` until it ends or a statement raises; an engine's exceptions become part of the trace.
+def run(program: Program, engine: Engine, known: Plan | None = None) -> Trace:
+    """Runs `program`; an engine's exceptions become part of the trace, and the program goes on after them.
 
-    Raises ProgramError if the program calls an op that is not in the catalogue.
+    `known` is its plan, for a program that is run more than once. Raises ProgramError if the program calls an
+    op that is not in the catalogue.
     """
     for statement in program.statements:
         if type(statement) is Call and statement.op not in CATALOGUE:
             raise ProgramError(f"no op {statement.op!r} in the catalogue")
-    course = _Course(engine)
+    course = _Course(program, engine, known or plan(program))
     with warnings.catch_warnings(action="ignore"), engine.mode("enable_grad"):
-        try:
-            fault = course.follow(program)
-            return course.trace(fault, len(program.statements))
-        finally:
-            course.leave_modes()
-
-
-class Absent(RuntimeError):
-    """A statement needs a tensor that `autograd.grad` left out: no engine is asked what it makes of that."""
+        course.follow()
+        return course.trace()
 
 
 class _Course:
-    """One run: the engine, what was made and seen so far, and the grad modes entered."""
+    """One run: the engine, what was made and seen so far."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, program: Program, engine: Engine, known: Plan) -> None:
+        self.program, self.engine, self.plan = program, engine, known
         self.tensors: list[Tensor | None] = []
         self.absent: set[int] = set()
-        self.modes: list[Any] = []
-        self.seen: list[Observation | None] = []
+        self.contexts: list[AbstractContextManager[Any]] = []
+        self.handles: dict[int, Any] = {}
+        self.places: list[Place] = []
+        self.seen: list[Entry] = []
+        self.at: int | None = None  # the statement that runs
+        self.faults = 0
+        self.stopped = False
+        self.homes: dict[Any, int] = {}  # by what tells memory apart, the first tensor there
+        self.versions: dict[int, int] = {}  # of loose tensors, when they appeared
+        self.last: dict[int, tuple[Tensor, int | None]] = {}  # by tensor its last `.grad`, and its version then
 
-    def follow(self, program: Program) -> Fault | None:
-        """Runs the program. Returns what ended it early, if anything did."""
-        engine, tensors, seen = self.engine, self.tensors, self.seen
-        observe, observed = engine.observe, watched(program)
-        index: int | None = None
-        observing = False
+    # Going through the statements
+
+    def follow(self) -> None:
+        """Runs the program."""
+        number, observing = 0, False
         try:
-            for leaf in program.leaves:
-                tensor = engine.leaf(leaf)
-                observing = True
-                seen.append(observe(tensor))
-                tensors.append(tensor)
+            for number, leaf in enumerate(self.program.leaves):
                 observing = False
-            for index, statement in enumerate(program.statements):  # noqa: B007 (read where it stopped)
-                made = _STATEMENTS[type(statement)](self, statement)
+                self.tensors.append(self.engine.leaf(leaf))
                 observing = True
-                if made is not None:
-                    self.keep(made, statement)
-                elif type(statement) is Backward:
-                    seen.extend(self.gradient(i) for i in observed if i < len(tensors))
-                observing = False
+                self.note(Place(None, number, "value"), self.look(number))
         except Exception as error:
-            return _fault(index, error, observing)
-        return None
+            self.absent.add(number)
+            self.tensors[number:] = [None]
+            self.note(Place(None, None, "fault"), _fault(None, error, observing))
+            return
+        for _ in self.walk(0, len(self.program.statements)):
+            pass
+
+    def walk(self, start: int, stop: int) -> Iterator[None]:
+        """Runs the statements from start to stop, one after each `next`."""
+        index = start
+        while index < stop and not self.stopped:
+            statement = self.program.statements[index]
+            self.at = index
+            if type(statement) is Enter:
+                self.enter(index, statement)
+                index = self.plan.ends[index]
+            else:
+                self.step(index, statement)
+            index += 1
+            yield
+
+    def step(self, index: int, statement: Statement) -> None:
+        """Runs a statement."""
+        if self.absent and not self.absent.isdisjoint(references_of(statement)):
+            self.skip(index, statement)
+            return
+        observing = False
+        count = len(self.tensors)
+        try:
+            made = _STATEMENTS[type(statement)](self, statement)
+            observing = True
+            if made is not None:
+                self.keep(made, statement)
+            if index in self.plan.written:
+                self.show_written(index)
+            if type(statement) is Backward:
+                for number in self.plan.watched:
+                    if number < count:
+                        self.note(Place(index, number, "grad"), self.gradient(number))
+        except Exception as error:
+            del self.tensors[count:]
+            self.leave_out(created(statement))
+            self.fail(_fault(index, error, observing))
+
+    def skip(self, index: int, statement: Statement) -> None:
+        """Leaves a statement out, since a tensor that it needs is not there."""
+        self.note(Place(index, None, "skipped"), None)
+        self.leave_out(created(statement))
+
+    def leave_out(self, count: int) -> None:
+        """Numbers as many tensors that are not there."""
+        for _ in range(count):
+            self.absent.add(len(self.tensors))
+            self.tensors.append(None)
+
+    def enter(self, index: int, statement: Enter) -> None:
+        """Runs a span in its mode."""
+        end = self.plan.ends[index]
+        if statement.mode == "thread":
+            in_thread(lambda: self.span(index, end))
+        elif statement.mode == "generator":
+            for _ in self.engine.without_grad(lambda: self.walk(index + 1, end)):
+                self.show_modes()
+        else:
+            try:
+                again = statement.mode == "again"
+                context = self.contexts[-1] if again else self.engine.mode(statement.mode)
+                context.__enter__()
+            except Exception as error:
+                for inside in range(index + 1, end):
+                    self.skip(inside, self.program.statements[inside])
+                self.fail(_fault(index, error, False))
+                return
+            self.contexts.append(context)
+            try:
+                self.span(index, end)
+            finally:
+                self.contexts.pop()
+                self.at = end
+                try:
+                    context.__exit__(None, None, None)
+                except Exception as error:
+                    self.fail(_fault(end, error, False))
+        if not self.stopped:
+            self.at = end
+            self.show_modes()
+
+    def span(self, start: int, end: int) -> None:
+        """Runs the statements between an Enter and its Exit."""
+        self.show_modes()
+        for _ in self.walk(start + 1, end):
+            pass
+
+    def fail(self, fault: Fault) -> None:
+        """Keeps an exception, and what is left after it."""
+        self.note(Place(fault.statement, None, "fault"), fault)
+        self.faults += 1
+        if self.stopped:
+            return
+        if self.faults == MAX_FAULTS:
+            self.stopped = True
+        try:
+            for number, tensor in enumerate(self.tensors):
+                if tensor is not None:
+                    self.note(Place(fault.statement, number, "after"), self.look(number, full=False))
+                    self.note(Place(fault.statement, number, "grad after"), self.gradient(number))
+        except Exception as error:
+            self.stopped = True
+            self.note(Place(fault.statement, None, "fault"), _fault(fault.statement, error, True))
+
+    # Looking
+
+    def note(self, place: Place, entry: Entry) -> None:
+        self.places.append(place)
+        self.seen.append(entry)
 
     def keep(self, made: Sequence[Tensor | None], statement: Statement) -> None:
-        """Observes and numbers what a statement made."""
+        """Numbers what a statement made, and looks at it."""
         if len(made) != created(statement):
             raise TypeError(f"{len(made)} tensors where {created(statement)} were expected")
-        observe = self.engine.observe
         for tensor in made:
-            if tensor is None and type(statement) is Grad:
-                self.absent.add(len(self.tensors))
-                self.seen.append(None)
-            else:
-                self.seen.append(observe(tensor))
+            number = len(self.tensors)
+            own = number in self.plan.gradients
+            place = Place(self.at, number, "grad" if own else "value")
             self.tensors.append(tensor)
+            if tensor is None and type(statement) is not Call:
+                self.absent.add(number)
+                self.note(place, None)
+                continue
+            known: Sequence[int] = ()  # what the tensor may be itself
+            if type(statement) is ReadGrad:
+                known = range(number)
+            elif type(statement) is Call and not own and CATALOGUE[statement.op].aliases:
+                known = statement.inputs[:1]
+            same = next((k for k in known if tensor is self.tensors[k]), None) if known else None
+            self.note(place, self.look(number, same=same))
 
-    def trace(self, fault: Fault | None, end: int) -> Trace:
-        """What was seen, and what can be seen now."""
-        observe = self.engine.observe
-        state: list[Observation | None] = []
-        grads: list[Observation | None] = []
-        try:
-            state.extend(None if tensor is None else observe(tensor) for tensor in self.tensors)
-            grads.extend(self.gradient(i) for i in range(len(self.tensors)))
-        except Exception as error:
-            fault = fault or _fault(end, error, True)
-        return Trace(self.seen, state, grads, fault)
+    def look(self, number: int, full: bool = True, same: int | None = None) -> Observation:
+        """What can be seen of a tensor; `full`: its node too, even if it is a view."""
+        tensor = self.tensors[number]
+        if number not in self.plan.loose:
+            home = self.homes.setdefault(self.engine.storage(tensor), number)
+            return self.engine.observe(tensor, full, home, same)
+        seen = self.engine.observe(tensor, full, None, same)
+        if not full:  # whether it is a view, and so was left unread, is an engine's own business
+            seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
+        version = seen.version
+        if version is not None:
+            version -= self.versions.setdefault(number, version)
+        return seen._replace(version=version, is_view=None)
 
     def gradient(self, number: int) -> Observation | None:
         """What can be seen of a tensor's `.grad`."""
         tensor = self.tensors[number]
         gradient = None if tensor is None else self.engine.gradient(tensor)
-        return None if gradient is None else self.engine.observe(gradient)
+        if gradient is None:
+            if number in self.last:
+                del self.last[number]
+            return None
+        seen = self.engine.observe(gradient, True, self.homes.get(self.engine.storage(gradient)))
+        before, version = self.last.get(number, (None, None))
+        if before is not gradient:
+            version = seen.version
+            self.last[number] = gradient, version
+        since = None if seen.version is None or version is None else seen.version - version
+        return seen._replace(version=since, same=-1 if before is gradient else None)
+
+    def show_written(self, index: int) -> None:
+        """Looks at what a statement wrote, and at what may share memory with it."""
+        for number in self.plan.written[index]:
+            if number < len(self.tensors) and self.tensors[number] is not None:
+                self.note(Place(index, number, "after"), self.look(number, full=False))
+
+    def show_modes(self) -> None:
+        grad, inference = self.engine.modes()
+        self.note(Place(self.at, None, "modes"), f"grad {grad}, inference {inference}")
+
+    def called(self, number: int, gradients: Sequence[Any]) -> None:
+        """Notes that a hook was called, and with what."""
+        self.note(Place(self.at, number, "hook"), f"{len(gradients)} gradients, grad {self.engine.modes()[0]}")
+        for part, gradient in enumerate(gradients):
+            seen = None if gradient is None else Observation(*self.engine.observe(gradient)[:5])
+            self.note(Place(self.at, number, "gradient", part), seen)
+
+    def rehome(self) -> None:
+        """Finds out anew which tensors share memory, since one of them changed its own."""
+        self.homes.clear()
+        for number, tensor in enumerate(self.tensors):
+            if tensor is not None and number not in self.plan.loose:
+                self.homes.setdefault(self.engine.storage(tensor), number)
+
+    def trace(self) -> Trace:
+        """What was seen, and what can be seen now."""
+        state: list[Observation | None] = []
+        grads: list[Observation | None] = []
+        try:
+            for number, tensor in enumerate(self.tensors):
+                state.append(None if tensor is None else self.look(number))
+            grads.extend(self.gradient(i) for i in range(len(self.tensors)))
+        except Exception as error:
+            fault = _fault(len(self.program.statements), error, True)
+            self.note(Place(fault.statement, None, "fault"), fault)
+        return Trace(self.places, self.seen, state, grads)
+
+    # What statements refer to
 
     def get(self, numbers: Sequence[int]) -> list[Tensor]:
         """The tensors of these numbers."""
-        if self.absent and not self.absent.isdisjoint(numbers):
-            raise Absent(f"tensor {min(self.absent.intersection(numbers))} is None")
         tensors = self.tensors
         return [tensors[i] for i in numbers]
 
-    def cotangents(self, literals: Sequence[Literal | None]) -> list[Tensor | None]:
-        """Tensors for the gradients that a statement brings along."""
-        return [None if literal is None else self.engine.literal(literal) for literal in literals]
-
-    def leave_modes(self) -> None:
-        """Leaves the modes that a fault left open; the trace has the fault, so nothing is lost here."""
-        while self.modes:
-            with suppress(Exception):
-                self.modes.pop().__exit__(None, None, None)
+    def cotangents(self, gradients: Sequence[Gradient]) -> list[Any]:
+        """The gradients that a statement brings along."""
+        return [
+            self.engine.literal(g) if type(g) is Literal else self.tensors[g] if type(g) is int else g
+            for g in gradients
+        ]
 
 
 def _fault(statement: int | None, error: Exception, observing: bool) -> Fault:
-    name = "Absent" if type(error) is Absent else _builtin(type(error))
-    return Fault(statement, name, (str(error).splitlines() or [""])[0], observing)
+    message = (str(error).splitlines() or [""])[0]
+    return Fault(statement, builtin(type(error)), message, observing)
 
 
-def _builtin(cls: type) -> str:
+def builtin(cls: type) -> str:
+    """The name of an exception's nearest built-in class."""
     return next(base.__name__ for base in cls.__mro__ if base.__module__ == "builtins")
 
 
-def _call(course: _Course, call: Call) -> tuple[Tensor, ...]:
-    return course.engine.call(CATALOGUE[call.op], course.get(call.inputs), call.params)
+# The statements: each does what it says and returns what it made, None where it makes nothing.
 
 
-def _enter(course: _Course, enter: Enter) -> None:
-    mode = course.engine.mode(enter.mode)
-    mode.__enter__()
-    course.modes.append(mode)
-
-
-def _exit(course: _Course, exit: Exit) -> None:
-    course.modes.pop().__exit__(None, None, None)
+def _call(course: _Course, call: Call) -> Sequence[Tensor] | None:
+    spec = CATALOGUE[call.op]
+    tensors = course.get(call.inputs)
+    if call.through is None:
+        made = course.engine.call(spec, tensors, call.params)
+    else:
+        made = course.engine.checkpoint(spec, tensors, call.params, call.through == "reentrant_checkpoint")
+    if not spec.writes:
+        return made
+    if spec.rehomes:
+        course.rehome()
+    if spec.outputs[1]:
+        return made
+    if spec.returns:
+        itself = len(made) == 1 and made[0] is tensors[0]
+        course.note(Place(course.at, call.inputs[0], "returned"), "itself" if itself else "another object")
+    return None
 
 
 def _backward(course: _Course, backward: Backward) -> None:
@@ -162,10 +349,11 @@ def _backward(course: _Course, backward: Backward) -> None:
         backward.retain_graph,
         backward.create_graph,
         None if backward.inputs is None else course.get(backward.inputs),
+        backward.edges,
     )
 
 
-def _grad(course: _Course, grad: Grad) -> tuple[Tensor | None, ...]:
+def _grad(course: _Course, grad: Grad) -> Sequence[Tensor | None]:
     return course.engine.grad(
         course.get(grad.outputs),
         course.get(grad.inputs),
@@ -173,31 +361,108 @@ def _grad(course: _Course, grad: Grad) -> tuple[Tensor | None, ...]:
         grad.retain_graph,
         grad.create_graph,
         grad.allow_unused,
+        grad.edges,
+        grad.materialize_grads,
+        grad.is_grads_batched,
     )
 
 
 def _zero_grad(course: _Course, zero: ZeroGrad) -> None:
-    (tensor,) = course.get((zero.tensor,))
-    course.engine.zero_grad(tensor, zero.how)
+    course.engine.zero_grad(course.tensors[zero.tensor], zero.how)
 
 
 def _retain_grad(course: _Course, retain: RetainGrad) -> None:
-    (tensor,) = course.get((retain.tensor,))
-    course.engine.retain_grad(tensor)
+    course.engine.retain_grad(course.tensors[retain.tensor])
 
 
 def _requires_grad(course: _Course, requires: RequiresGrad) -> None:
-    (tensor,) = course.get((requires.tensor,))
-    course.engine.requires_grad(tensor, requires.value)
+    course.engine.requires_grad(course.tensors[requires.tensor], requires.value, requires.how)
+
+
+def _set_data(course: _Course, data: SetData) -> None:
+    course.engine.set_data(course.tensors[data.tensor], course.tensors[data.source])
+    course.rehome()
+
+
+def _set_grad(course: _Course, grad: SetGrad) -> None:
+    course.engine.set_grad(course.tensors[grad.tensor], course.tensors[grad.source])
+    course.note(Place(course.at, grad.tensor, "grad"), course.gradient(grad.tensor))
+
+
+def _read_grad(course: _Course, read: ReadGrad) -> Sequence[Tensor | None]:
+    return (course.engine.gradient(course.tensors[read.tensor]),)
+
+
+def _delete(course: _Course, delete: Delete) -> None:
+    course.tensors[delete.tensor] = None
+    course.absent.add(delete.tensor)
+    course.last.pop(delete.tensor, None)
+    course.rehome()
+
+
+def _increment_version(course: _Course, increment: IncrementVersion) -> None:
+    course.engine.increment_version(course.tensors[increment.tensor])
+
+
+def _inspect(course: _Course, inspect: Inspect) -> None:
+    tensor = course.tensors[inspect.tensor]
+    node = course.engine.node(tensor)  # raises where a view has lost its base
+    course.note(Place(course.at, inspect.tensor, "inspected"), course.look(inspect.tensor))
+    if inspect.tensor not in course.plan.loose:
+        course.note(Place(course.at, inspect.tensor, "edges"), node)
+
+
+def _set_grad_enabled(course: _Course, enabled: SetGradEnabled) -> None:
+    course.engine.set_grad_enabled(enabled.value)
+    course.show_modes()
+
+
+def _hook(course: _Course, hook: Hook) -> None:
+    behaviour = BEHAVIOURS[hook.place]
+    run = behaviour.actions[hook.action].run
+    engine, handles, number = course.engine, course.handles, hook.number
+
+    def called(*given: Any) -> Any:
+        course.called(number, behaviour.gradients(*given))
+        value = engine.literal(hook.value) if type(hook.value) is Literal else hook.value
+        return run(Hooked(engine.module, value, handles.get(number)), *given)
+
+    handles[number] = engine.register(hook.place, course.get(hook.tensors), called)
+
+
+def _remove_hook(course: _Course, remove: RemoveHook) -> None:
+    handle = course.handles.get(remove.number)
+    if handle is None:  # it could not be registered
+        course.note(Place(course.at, None, "skipped"), None)
+    else:
+        handle.remove()
+
+
+def _make_dual(course: _Course, make: MakeDual) -> Sequence[Tensor]:
+    return (course.engine.make_dual(course.tensors[make.primal], course.tensors[make.tangent]),)
+
+
+def _unpack_dual(course: _Course, unpack: UnpackDual) -> Sequence[Tensor | None]:
+    return course.engine.unpack_dual(course.tensors[unpack.tensor])
 
 
 _STATEMENTS: dict[type, Callable[[_Course, Any], Sequence[Tensor | None] | None]] = {
     Call: _call,
-    Enter: _enter,
-    Exit: _exit,
+    Exit: lambda course, statement: None,
+    SetGradEnabled: _set_grad_enabled,
     Backward: _backward,
     Grad: _grad,
     ZeroGrad: _zero_grad,
     RetainGrad: _retain_grad,
     RequiresGrad: _requires_grad,
+    SetData: _set_data,
+    SetGrad: _set_grad,
+    ReadGrad: _read_grad,
+    Delete: _delete,
+    IncrementVersion: _increment_version,
+    Inspect: _inspect,
+    Hook: _hook,
+    RemoveHook: _remove_hook,
+    MakeDual: _make_dual,
+    UnpackDual: _unpack_dual,
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
-from oracle.catalogue import CATALOGUE
+from oracle.catalogue import CATALOGUE, DRAWN
 from oracle.catalogue.scene import WORDS
 from oracle.program import Program
 from oracle.script import ENDINGS, Script
@@ -68,8 +68,9 @@ class Profile:
         if ops is None:
             return replace(self, ops=None)
         for name in ops:
-            if name not in CATALOGUE:
-                raise ValueError(f"no op {name!r} in the catalogue, expected some of {', '.join(CATALOGUE)}")
+            if name not in DRAWN:
+                where = "to draw by itself" if name in CATALOGUE else "in the catalogue"
+                raise ValueError(f"no op {name!r} {where}, expected some of {', '.join(DRAWN)}")
         if not ops:
             raise ValueError("no ops given, expected at least one name")
         return replace(self, ops=frozenset(ops))
@@ -101,7 +102,7 @@ class Plan:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.specs = tuple(
-            spec for name, spec in CATALOGUE.items() if profile.ops is None or name in profile.ops
+            spec for name, spec in DRAWN.items() if profile.ops is None or name in profile.ops
         )
         self.endings = tuple(how for how, weight in enumerate(profile.endings) for _ in range(weight))
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from oracle.draft import Draft, references_of
+from oracle.draft import Draft
 from oracle.edits import (
     bypasses,
     drops,
@@ -25,18 +25,22 @@ from oracle.edits import (
     resized,
     roots_of,
     shapes,
+    unwrapped,
     values,
 )
 from oracle.program import (
     Backward,
     Call,
     Grad,
+    Hook,
     Leaf,
     Literal,
     Program,
     ProgramError,
+    RequiresGrad,
     check,
     digest,
+    references_of,
 )
 
 StandIns = Callable[[Program], Sequence[Leaf | None]]
@@ -55,7 +59,7 @@ def reduce(
     be cut out of its history, and cotangents follow the shape of their roots.
     """
     search = _Search(program, still_fails, budget, stand_ins)
-    edits = (search.cuts, drops, bypasses, references, shapes, dtypes, flags, params, values)
+    edits = (search.cuts, drops, unwrapped, bypasses, references, shapes, dtypes, flags, params, values)
     try:
         before = None
         while search.best is not before:
@@ -130,13 +134,16 @@ class _Search:
             return program
         leaves, fitted = self.stand_ins(program), program
         for place, literal in literals_of(program):
-            if place[0] == "gradient":
-                root = leaves[roots_of(program.statements[place[1]])[place[2]]]
-                if root is not None and (root.value.shape, root.value.dtype) != (
-                    literal.shape,
-                    literal.dtype,
-                ):
-                    fitted = put(fitted, place, resized(literal, root.value.shape, root.value.dtype))
+            statement = program.statements[place[1]] if place[0] == "gradient" else None
+            roots = () if statement is None else roots_of(statement)
+            root = leaves[roots[place[2]]] if place[2] < len(roots) else None
+            if root is None:
+                continue
+            shape, dtype = root.value.shape, root.value.dtype
+            if isinstance(statement, Grad) and statement.is_grads_batched:
+                shape = (*literal.shape[:1], *shape)
+            if (shape, dtype) != (literal.shape, literal.dtype):
+                fitted = put(fitted, place, resized(literal, shape, dtype))
         return fitted
 
     def cuts(self, program: Program) -> Iterator[Program]:
@@ -159,14 +166,20 @@ def complexity(program: Program) -> tuple[int, ...]:
     for statement in program.statements:
         if isinstance(statement, Call):
             words += len(json.dumps(statement.params)) + len(statement.inputs)
-        if isinstance(statement, (Backward, Grad)):
-            flags += (statement.retain_graph is not None) + statement.create_graph
+            flags += statement.through is not None
+        if isinstance(statement, Backward | Grad):
+            flags += (statement.retain_graph is not None) + statement.create_graph + (statement.edges is not None)
             flags += sum(gradient is not None for gradient in statement.gradients)
             words += len(references_of(statement))
         if isinstance(statement, Backward):
             flags += statement.inputs is not None
         if isinstance(statement, Grad):
-            flags += statement.allow_unused
+            flags += bool(statement.allow_unused) + statement.materialize_grads + statement.is_grads_batched
+        if isinstance(statement, RequiresGrad):
+            flags += statement.how != "method"
+        if isinstance(statement, Hook):
+            flags += 2 * (statement.action != "observe") + (statement.place != "tensor")
+            words += len(statement.tensors) + (statement.action == "scale" and statement.value != 2.0)
     return (
         len(program.statements),
         len(program.leaves),

@@ -1,4 +1,4 @@
-"""A program as source text: the standalone script of a finding, and the listing for a terminal.
+"""The standalone script of a finding, and the listing for a terminal.
 
 Only valid programs are written (`oracle.program.check`), so that every name comes from the catalogue and all
 else is a number; what engines said goes into comments and nowhere else.
@@ -6,33 +6,17 @@ else is a number; what engines said goes into comments and nowhere else.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
 import numpy as np
 
 from oracle import engines
-from oracle.catalogue import CATALOGUE
-from oracle.compare import Divergence, name_of
-from oracle.engines.torchlike import STORED, array_of
+from oracle.compare import Divergence
 from oracle.execute import run
-from oracle.program import (
-    Backward,
-    Call,
-    Enter,
-    Exit,
-    Grad,
-    Leaf,
-    Program,
-    RequiresGrad,
-    RetainGrad,
-    Statement,
-    ZeroGrad,
-    check,
-    created,
-)
-from oracle.trace import Place
+from oracle.looks import look_at
+from oracle.program import Call, Enter, Exit, Grad, Hook, Program, SetGradEnabled, check, created
+from oracle.source import Line, Writing, definitions, leaf_source, listing, number_source
+from oracle.trace import Trace
+
+__all__ = ["describe", "leaf_source", "script"]
 
 
 def script(program: Program, divergence: Divergence, subject: str, oracle: str, plant: str | None = None) -> str:
@@ -44,7 +28,7 @@ def script(program: Program, divergence: Divergence, subject: str, oracle: str, 
     """
     check(program)
     engines.check_name(subject)
-    fault = run(program, engines.get(oracle)).fault
+    trace = run(program, engines.get(oracle))
     notes = [divergence.message, f"{subject}: {divergence.subject}", f"{oracle}: {divergence.oracle}"]
     if plant is not None:
         notes.append(f"Here {subject} has the planted defect {plant!r}.")
@@ -55,15 +39,20 @@ def script(program: Program, divergence: Divergence, subject: str, oracle: str, 
         settings.append(f"TOLERANCE = {_bounds(divergence.bound)}")
     else:
         settings.append("TOLERANCE = []")
-    body = [f"    {line}" for line in _body(program, divergence, fault.statement if fault else None)]
-    return "\n".join([*head, _IMPORTS, *settings, "\n\ndef program(torch):", *body, _REST])
+    body = [f"    {line}" for line in _body(program, divergence, trace)]
+    carried = definitions(program)
+    future = ["from __future__ import annotations\n"] if carried else []  # nothing that they name is imported
+    lines = [*head, _SAYS, *future, *_imports(program), *settings]
+    for source in carried:
+        lines += ["\n", source]
+    return "\n".join([*lines, "\n\ndef program(torch):", *body, _REST])
 
 
 def describe(divergence: Divergence, program: Program) -> str:
     """The program with the place of the divergence marked, and both sides below it."""
     at = divergence.statement
     lines = [divergence.message, ""]
-    lines += [f"{'>' if line.statement == at is not None else ' '} {line}" for line in _listing(program)]
+    lines += [f"{'>' if line.statement == at is not None else ' '} {line}" for line in listing(program)]
     for name, text in (("subject", divergence.subject), ("oracle", divergence.oracle)):
         lines += ["", f"{name}:", *(f"  {line}" for line in text.splitlines())]
     if divergence.elements:
@@ -78,202 +67,95 @@ def describe(divergence: Divergence, program: Program) -> str:
     return "\n".join(lines)
 
 
-# --- a program as lines of Python ---------------------------------------------------------------------------
-
-
-def leaf_source(leaf: Leaf) -> str:
-    """An expression that makes the leaf."""
-    made = _tensor(STORED[leaf.layout](array_of(leaf.value)))
-    made += _VIEWS[leaf.layout].format(list(leaf.value.shape))
-    return f"{made}.requires_grad_()" if leaf.requires_grad else made
-
-
-def statement_source(statement: Statement, first: int) -> list[str]:
-    """The lines of a statement, none for `Exit`; `first` is the number of the first tensor it creates."""
-    match statement:
-        case Call():
-            spec = CATALOGUE[statement.op]
-            made = spec.source([f"t{i}" for i in statement.inputs], statement.params)
-            return [f"{_targets(first, statement.outputs, spec.outputs[1] > 1)} = {made}"]
-        case Grad():
-            arguments = [_tensors(statement.outputs), _tensors(statement.inputs), *_arguments(statement)]
-            made = f"torch.autograd.grad({', '.join(arguments)})"
-            return [f"{_targets(first, len(statement.inputs), True)} = {made}"]
-        case Backward(roots=(root,)):
-            return [f"t{root}.backward({', '.join(_arguments(statement))})"]
-        case Backward():
-            arguments = [_tensors(statement.roots), *_arguments(statement)]
-            return [f"torch.autograd.backward({', '.join(arguments)})"]
-        case Enter():
-            return [f"with torch.{statement.mode}():"]
-        case ZeroGrad(how="none"):
-            return [f"t{statement.tensor}.grad = None"]
-        case ZeroGrad():
-            return [f"if t{statement.tensor}.grad is not None:", f"    t{statement.tensor}.grad.zero_()"]
-        case RetainGrad():
-            return [f"t{statement.tensor}.retain_grad()"]
-        case RequiresGrad():
-            return [f"t{statement.tensor}.requires_grad_({statement.value})"]
-    return []
-
-
-def _arguments(statement: Backward | Grad) -> list[str]:
-    """What backward and grad take from their gradients on."""
-    arguments = []
-    if any(gradient is not None for gradient in statement.gradients):
-        given = ["None" if g is None else _tensor(array_of(g)) for g in statement.gradients]
-        alone = isinstance(statement, Backward) and len(given) == 1
-        arguments.append(given[0] if alone else f"[{', '.join(given)}]")
-    if statement.retain_graph is not None:
-        arguments.append(f"retain_graph={statement.retain_graph}")
-    if statement.create_graph:
-        arguments.append("create_graph=True")
-    if isinstance(statement, Grad):
-        arguments += ["allow_unused=True"] if statement.allow_unused else []
-    elif statement.inputs is not None:
-        arguments.append(f"inputs={_tensors(statement.inputs)}")
-    return arguments
-
-
-def _targets(first: int, count: int, unpacked: bool) -> str:
-    names = [f"t{i}" for i in range(first, first + count)]
-    return f"({names[0]},)" if unpacked and count == 1 else ", ".join(names)
-
-
-def _tensors(numbers: Sequence[int]) -> str:
-    return f"[{', '.join(f't{i}' for i in numbers)}]"
-
-
-def _tensor(array: np.ndarray) -> str:
-    if not array.size:
-        return f"torch.zeros({list(array.shape)}, dtype=torch.{array.dtype})"
-    return f"torch.tensor({_nested(array)}, dtype=torch.{array.dtype})"
-
-
-def _nested(array: np.ndarray) -> str:
-    return f"[{', '.join(map(_nested, array))}]" if array.ndim else _number(array)
-
-
-def _number(array: Any) -> str:
-    """The shortest text that gives a 0-dim array (or scalar) back, through float64."""
-    value = array.item()
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return f'float("{value}")'
-        short = float(str(array[()]))
-        value = short if array.dtype.type(short) == value else value
-    return repr(value)
+def _imports(program: Program) -> list[str]:
+    names = ["importlib", "sys", "warnings"]
+    if any(isinstance(s, Call) and s.op == "deepcopy" for s in program.statements):
+        names.append("copy")
+    return [*(f"import {name}" for name in sorted(names)), "from contextlib import contextmanager, nullcontext\n"]
 
 
 def _bounds(bound: tuple[float, ...]) -> str:
-    texts = [_number(np.float64(x)) for x in bound]
+    texts = [number_source(np.float64(x)) for x in bound]
     return f"[{texts[0]}] * {len(texts)}" if len(set(texts)) == 1 else f"[{', '.join(texts)}]"
 
 
-class _Line(NamedTuple):
-    """A line of a program and the number of its statement, -1 for a leaf."""
-
-    statement: int
-    margin: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.margin + self.text
-
-
-def _listing(program: Program) -> list[_Line]:
-    """The whole program."""
-    lines = [_Line(-1, "", f"t{i} = {leaf_source(leaf)}") for i, leaf in enumerate(program.leaves)]
-    first, margin = len(program.leaves), ""
-    for index, statement in enumerate(program.statements):
-        lines += [_Line(index, margin, text) for text in statement_source(statement, first)]
-        if isinstance(statement, Enter):
-            margin += "    "
-        elif isinstance(statement, Exit):
-            if isinstance(program.statements[index - 1], Enter):
-                lines.append(_Line(index, margin, "pass"))
-            margin = margin[4:]
-        first += created(statement)
-    return lines
-
-
-def _body(program: Program, divergence: Divergence, fault: int | None) -> list[str]:
-    """The program as far as it matters, then what is to be compared, as lines of a function.
-
-    `fault`: the statement that raises in the oracle's engine, if one does.
-    """
-    lines = _listing(program)
-    at = -1 if divergence.statement is None else divergence.statement
+def _body(program: Program, divergence: Divergence, trace: Trace) -> list[str]:
+    """The program as far as it matters, then what is to be compared, as lines of a function."""
+    raising = {fault.statement for fault in trace.faults if fault.statement is not None}
+    skipped = {place.statement for place in trace.places if place.what == "skipped" and place.statement is not None}
+    head = ["called, calls = recorder(torch)"] if any(isinstance(s, Hook) for s in program.statements) else []
     if divergence.kind == "exception":
-        return _around_exception(program, lines, divergence)
-    if divergence.what == "state":
-        ending = [line for line in lines if line.statement == fault]
-        text = [str(line) for line in lines if fault is None or line.statement < fault]
-        if ending:
-            text += [f"{ending[0].margin}with raising():  # in both", *(f"    {line}" for line in ending)]
-    else:
-        text = [str(line) for line in lines if line.statement <= at]
-        text[-1] += "  # here they part"
-    assert divergence.tensor is not None
-    name = name_of(program, Place(divergence.statement, divergence.tensor, divergence.what))
-    label, look = _ASPECTS[divergence.kind]
-    return [*text, f'return {{"{name}{label}": {look.format(name)}}}']
+        return [*head, *_around_exception(program, divergence, raising, skipped)]
+    at = len(program.statements)
+    if divergence.what != "state":
+        at = -1 if divergence.statement is None else divergence.statement
+    look = look_at(program, divergence, trace)
+    how = Writing(at, raising, skipped, look.before, look.after, look.instead)
+    text = [str(line) for line in listing(program, how)]
+    if divergence.what != "state" and not look.after:
+        place = max(i for i, line in enumerate(listing(program, how)) if line.statement <= at)
+        text[place] += "  # here they part"
+    text += ["torch.set_grad_enabled(True)"] if _leaves_a_mode(program) else []
+    return [*head, *text, f'return {{"{look.label}": {look.expression}}}']
 
 
-def _around_exception(program: Program, lines: Sequence[_Line], divergence: Divergence) -> list[str]:
-    """The program, with that of it inside `with raising()` which does not raise the same in both engines."""
+def _leaves_a_mode(program: Program) -> bool:
+    """Whether the grad mode may be another one at the end."""
+    return any(isinstance(s, SetGradEnabled) or s == Enter("again") for s in program.statements)
+
+
+def _around_exception(
+    program: Program, divergence: Divergence, raising: set[int], skipped: set[int]
+) -> list[str]:
+    """The program, with that of it inside `with raising(seen)` which does not raise the same in both engines."""
     at = -1 if divergence.statement is None else divergence.statement
+    end = divergence.op == "end"
+    how = Writing(len(program.statements) if end else at, raising - {at}, skipped)
+    lines = listing(program, how)
     statement = program.statements[at] if at >= 0 else None
     first = len(program.leaves) + sum(map(created, program.statements[: max(at, 0)]))
-    if divergence.op == "end":
-        head, inside = list(lines), []
+    behind: list[Line] = []
+    if end:
         looked_at = range(len(program.leaves) + sum(map(created, program.statements)))
+        before, inside = lines, []
     elif statement is None or isinstance(statement, Enter | Exit):  # no line of its own
-        head, inside = [], [line for line in lines if line.statement <= at]
         looked_at = range(len(program.leaves))
+        before, inside = [], lines
     else:
-        head = [line for line in lines if line.statement < at]
-        inside = [line for line in lines if line.statement == at]
         looked_at = range(first, first + created(statement))
+        before = [line for line in lines[: _place(lines, at)]]
+        inside = [line for line in lines if line.statement == at]
+        behind = lines[_place(lines, at) + len(inside) :]
     margin = inside[0].margin if inside else ""
-    text = [*map(str, head), f"{margin}with raising() as seen:  # here they part"]
-    text += [f"    {line}" for line in inside]
-    if isinstance(statement, Enter):
-        text.append(f"        {inside[-1].margin}pass")
     look = "numbers({})" if isinstance(statement, Grad) else "{}.numpy(force=True)"
-    text += [f"    {margin}{look.format(f't{i}')}" for i in looked_at]
+    there = [i for i in looked_at if not end or _is_there(program, i, skipped | raising)]
+    text = ["seen = {}", *map(str, before), f"{margin}with raising(seen):  # here they part"]
+    text += [f"    {line}" for line in inside]
+    text += [f"    {margin}{look.format(f't{i}')}" for i in there]
+    text += [*map(str, behind), *(["torch.set_grad_enabled(True)"] if _leaves_a_mode(program) else [])]
     return [*text, "return seen"]
+
+
+def _place(lines: list[Line], statement: int) -> int:
+    return next(i for i, line in enumerate(lines) if line.statement == statement)
+
+
+def _is_there(program: Program, tensor: int, missing: set[int]) -> bool:
+    """Whether a tensor exists where some statements made nothing."""
+    count = len(program.leaves)
+    for index, statement in enumerate(program.statements):
+        count += created(statement)
+        if tensor < count:
+            return tensor < len(program.leaves) or index not in missing
+    return False
 
 
 def _printable(text: str) -> list[str]:
     return ["".join(c if c.isprintable() else "?" for c in line) for line in text.splitlines()]
 
 
-_VIEWS = {
-    "contiguous": "",
-    "transposed": ".transpose(-1, -2).detach()",
-    "strided": "[..., ::2].detach()",
-    "expanded": ".expand({}).detach()",
-}
-
-_ASPECTS = {
-    "value": ("", "numbers({0})"),
-    "gradient": ("", "numbers({0})"),
-    "none": (" is None", "{0} is None"),
-    "dtype": (".dtype", "str({0}.dtype)"),
-    "shape": (".shape", "list({0}.shape)"),
-    "requires_grad": (".requires_grad", "{0}.requires_grad"),
-    "is_leaf": (".is_leaf", "{0}.is_leaf"),
-    "grad_fn": (".grad_fn", "{0}.grad_fn and {0}.grad_fn.name()"),
-}
-
-_IMPORTS = """#
+_SAYS = """#
 # Exit status: 0 the engines agree, 1 they differ, 125 this cannot run.
-
-import importlib
-import sys
-import warnings
-from contextlib import contextmanager, nullcontext
 """
 
 _REST = '''
@@ -284,13 +166,47 @@ def numbers(tensor):
 
 
 @contextmanager
-def raising():
+def raising(seen=None):
     """Catches an exception and keeps the name of its nearest built-in class."""
-    seen = {"exception": None}
+    seen = {} if seen is None else seen
+    seen["exception"] = None
     try:
-        yield seen
+        yield
     except Exception as error:
         seen["exception"] = next(c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins")
+
+
+def recorder(torch):
+    """What hooks call with their number and their gradients, and the list of all calls so far."""
+    calls = []
+
+    def called(number, gradients):
+        seen = [
+            g if g is None else {"numbers": numbers(g), "dtype": str(g.dtype), "shape": list(g.shape),
+                                 "requires_grad": g.requires_grad}
+            for g in gradients
+        ]
+        calls.append({"hook": number, "grad mode": torch.is_grad_enabled(), "gradients": seen})
+
+    return called, calls
+
+
+def node(tensor):
+    """The name of a tensor's node, or what reading it raises."""
+    try:
+        return tensor.grad_fn and tensor.grad_fn.name()
+    except RuntimeError:
+        return "RuntimeError"
+
+
+def storage(tensor):
+    """What is equal for tensors that share memory."""
+    if hasattr(tensor, "untyped_storage"):
+        return tensor.untyped_storage()._cdata
+    owner = tensor.numpy(force=True)
+    while getattr(owner, "base", None) is not None:
+        owner = owner.base
+    return id(owner)
 
 
 def observe(name, plant):

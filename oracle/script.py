@@ -64,7 +64,7 @@ class Script:
         scene, specs = self.scene, self.specs
         for _ in range(4):
             spec = specs[scene.take(len(specs))]
-            drawn = spec.draw(scene)
+            drawn = spec.draw(scene) if spec.draw else None
             if drawn is not None:
                 self.call(spec, *drawn)
                 return

@@ -14,12 +14,12 @@ from oracle import engines
 from oracle.check import CheckResult
 from oracle.choices import entropy, simplify
 from oracle.compare import Divergence, HarnessError
-from oracle.draft import Draft, Step, references_of
+from oracle.draft import Draft, Step
 from oracle.engines import Engine
 from oracle.execute import run
 from oracle.findings import Finding, Origin, Shrink, Side
 from oracle.generate import programs
-from oracle.program import Call, Leaf, Literal, Program, created
+from oracle.program import Call, Leaf, Literal, Program, created, references_of
 from oracle.reduce import StandIns, complexity, reduce
 from oracle.repro import script
 from oracle.shard import Case, Examine, ShardTask, bucket_of, examiner, ops_of, profile_of
@@ -33,7 +33,8 @@ REDUCER_CALLS = 1000
 # For so many inputs, ops with nothing in common but the engine under them. What fails with each of them is
 # the fault of none, and the first stands for any.
 ALIKE = {1: ("neg", "exp", "square"), 2: ("mul", "add", "sub")}
-RECORD = ("requires_grad", "is_leaf", "grad_fn")  # three views of what was recorded
+WRITING_ALIKE = {1: ("neg_", "exp_", "sin_"), 2: ("mul_", "add_", "sub_")}
+RECORD = ("requires_grad", "is_leaf", "grad_fn", "mode")  # views of what was, or will be, recorded
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,10 @@ def replacements(program: Program, i: int) -> Iterator[list[Program]]:
     inputs = references_of(old.statement)
     for some in [*((name,) for name in dict.fromkeys(inputs)), inputs]:
         edited = []
-        for op in ALIKE.get(len(some), ()):
-            steps = (*draft.steps[:i], Step(Call(op, some, {}, 1), old.outputs[:1]), *draft.steps[i + 1 :])
+        alike = ALIKE if old.outputs else WRITING_ALIKE
+        for op in alike.get(len(some), ()):
+            call = Call(op, some, {}, len(old.outputs[:1]))
+            steps = (*draft.steps[:i], Step(call, old.outputs[:1]), *draft.steps[i + 1 :])
             changed = Draft(draft.leaves, steps)
             edited.append(changed.only(changed.used()).program())
         if edited and len(edited[0].statements) == len(program.statements):

@@ -110,7 +110,7 @@ def _literals(program: Program) -> Iterable[Literal]:
     yield from (leaf.value for leaf in program.leaves)
     for statement in program.statements:
         if isinstance(statement, Backward | Grad):
-            yield from (gradient for gradient in statement.gradients if gradient is not None)
+            yield from (gradient for gradient in statement.gradients if isinstance(gradient, Literal))
 
 
 def _dims(program: Program) -> Iterable[int]:

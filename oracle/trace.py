@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from oracle.program import Backward, Call, Grad, Program, RequiresGrad, RetainGrad, created
+UNREAD = "not read"
+"""In place of the name of a node: that of a view is read only where a program asks for it, since reading
+brings it up to date."""
 
 
 class Observation(NamedTuple):
-    """A tensor at one moment. `value` is a C-ordered copy; `grad_fn` is the node's name, None for a leaf."""
+    """A tensor at one moment.
+
+    value: a C-ordered copy. version: how often its memory was written since the tensor appeared (for a gradient)
+    or at all; None for an inference tensor. storage: the lowest number of a tensor of the program that has the
+    same memory, None if none has or if that is an engine's own business. same: the number of an earlier tensor
+    that is this very object; for a `.grad`, -1 if it is the object it was when last looked at.
+    grad_fn: the node's name, None for a leaf, `UNREAD`, or what reading it raised. is_view: None where it is an
+    engine's own business.
+    """
 
     value: np.ndarray
     dtype: str
     shape: tuple[int, ...]
     requires_grad: bool
-    is_leaf: bool
-    grad_fn: str | None
+    is_inference: bool = False
+    version: int | None = 0
+    retains_grad: bool = False
+    storage: int | None = None
+    same: int | None = None
+    is_leaf: bool | None = True
+    grad_fn: str | None = None
+    output_nr: int | None = 0
+    is_view: bool | None = False
 
 
 class Fault(NamedTuple):
-    """What ended a run early.
+    """An exception.
 
     `statement` is None while the leaves were made, and the number of statements if what is left at the end
     could not be observed. `type` is the nearest built-in exception class, since an `except` clause for both
-    engines can name no other; "Absent" if a statement needs a tensor that `autograd.grad` left out, about
-    which no engine was asked. `observing`: the statement returned, but something that is no tensor, or not
+    engines can name no other. `observing`: the statement returned, but something that is no tensor, or not
     as many tensors as the program says.
     """
 
@@ -37,63 +52,49 @@ class Fault(NamedTuple):
     observing: bool
 
 
-class Trace(NamedTuple):
-    """A run as far as it came.
-
-    `seen` has one entry for each of `places(program)`, None for a gradient that is None; a fault cuts it
-    short. `state` and `grads` are all tensors and their `.grad` at the end, in the program's numbering.
-    """
-
-    seen: list[Observation | None]
-    state: list[Observation | None]
-    grads: list[Observation | None]
-    fault: Fault | None
-
-
 class Place(NamedTuple):
     """Where an entry of `Trace.seen` comes from: the statement (None for a leaf), the tensor, and what it is.
 
-    `what` is "value" for a leaf and for what an op made; "grad" for what `autograd.grad` made, for the
-    tensor's `.grad` right after a Backward, and for what an op of LAYOUT makes of a gradient or of something
-    computed from one: how a gradient lies in memory is an engine's own business, and so is its node.
+    what:
+    "value": a leaf, or what an op made; "inspected": a tensor at an Inspect, and "edges" the nodes behind it;
+    "grad": what `autograd.grad` made, the tensor's `.grad` after a Backward, and what an op of LAYOUT makes of
+        a gradient or of something computed from one: how a gradient lies in memory is an engine's own
+        business, and so is its node;
+    "after": a tensor after a statement that wrote, or raised; "grad after": its `.grad`;
+    "returned": what a statement returned that writes a tensor;
+    "modes": the grad mode and the inference mode after they may have changed;
+    "hook": a call of the hook with this number, and "gradient" what it was given, by position in `part`;
+    "fault": an exception; "skipped": a statement that needs a tensor which is not there.
     """
 
     statement: int | None
-    tensor: int
+    tensor: int | None
     what: str
+    part: int = 0
 
 
-LAYOUT = frozenset({"contiguous", "to", "double", "float", "reshape", "flatten", "linear", "matmul", "einsum"})
-"""Ops that return their very input, a view or a copy, or take another way, depending on how it lies in memory."""
+Entry = Observation | Fault | str | None
 
 
-def watched(program: Program) -> list[int]:
-    """The tensors that may have a `.grad` in a sound engine; it is observed after each Backward."""
-    tensors = set(range(len(program.leaves)))
-    for statement in program.statements:
-        if type(statement) is Backward:
-            tensors.update(statement.inputs or ())
-        elif type(statement) is RetainGrad or type(statement) is RequiresGrad:
-            tensors.add(statement.tensor)
-    return sorted(tensors)
+class Trace(NamedTuple):
+    """A run.
 
+    `seen` has an entry for each of `places`, in order: an Observation (None for a gradient that is None), a
+    Fault, or for the other places a text. `state` and `grads` are all tensors and their `.grad` at the end, in
+    the program's numbering.
+    """
 
-def places(program: Program) -> Iterator[Place]:
-    """Where the entries of `Trace.seen` come from, in order."""
-    count = len(program.leaves)
-    for tensor in range(count):
-        yield Place(None, tensor, "value")
-    observed = watched(program)
-    from_gradients: set[int] = set()
-    for index, statement in enumerate(program.statements):
-        if type(statement) is Backward:
-            yield from (Place(index, tensor, "grad") for tensor in observed if tensor < count)
-        made = created(statement)
-        if made:
-            what = "grad" if type(statement) is Grad else "value"
-            if what == "grad" or (type(statement) is Call and not from_gradients.isdisjoint(statement.inputs)):
-                from_gradients.update(range(count, count + made))
-                if type(statement) is Call and statement.op in LAYOUT:
-                    what = "grad"
-            yield from (Place(index, tensor, what) for tensor in range(count, count + made))
-            count += made
+    places: list[Place]
+    seen: list[Entry]
+    state: list[Observation | None]
+    grads: list[Observation | None]
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The exceptions, in order."""
+        return [entry for entry in self.seen if type(entry) is Fault]
+
+    @property
+    def fault(self) -> Fault | None:
+        """The first exception."""
+        return next(iter(self.faults), None)

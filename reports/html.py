@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
-from oracle.catalogue import CATALOGUE
+from oracle.catalogue import DRAWN
 from oracle.findings import SCHEMA, write_text
 
 from . import wording
@@ -157,7 +157,7 @@ def _coverage(ops: Mapping[str, int], findings: Sequence[Mapping[str, Any]]) -> 
 def _command(summary: Mapping[str, Any]) -> str:
     """The command line that runs the same programs again; their number ends it, not the clock."""
     given = {"seed": summary["seed"], "examples": summary["examples"] or summary["programs"]}
-    if summary["ops"].keys() < CATALOGUE.keys():
+    if summary["ops"].keys() < DRAWN.keys():
         given["ops"] = ",".join(summary["ops"])
     given |= {name: summary[name] for name, usual in _USUAL.items() if summary[name] != usual}
     return " ".join(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from oracle.catalogue import indexing, linalg, pointwise, reductions, shape
+from oracle.catalogue import custom, indexing, inplace, linalg, pointwise, reductions, shape, views
 from oracle.catalogue.spec import OpSpec
 
-__all__ = ["CATALOGUE", "OpSpec", "registry"]
+__all__ = ["CATALOGUE", "DRAWN", "OpSpec", "registry"]
 
 
 def registry(*families: list[OpSpec]) -> Mapping[str, OpSpec]:
@@ -20,5 +20,17 @@ def registry(*families: list[OpSpec]) -> Mapping[str, OpSpec]:
 
 
 CATALOGUE: Mapping[str, OpSpec] = registry(
-    pointwise.SPECS, reductions.SPECS, shape.SPECS, indexing.SPECS, linalg.SPECS
+    pointwise.SPECS,
+    reductions.SPECS,
+    shape.SPECS,
+    indexing.SPECS,
+    linalg.SPECS,
+    views.SPECS,
+    inplace.SPECS,
+    custom.SPECS,
 )
+
+DRAWN: Mapping[str, OpSpec] = MappingProxyType(
+    {name: spec for name, spec in CATALOGUE.items() if spec.draw is not None}
+)
+"""The ops that are drawn by themselves."""

@@ -179,7 +179,7 @@ def _index_add(scene: Scene) -> Drawn | None:
 
 def _subscript(name: str, draw: Any, inputs: tuple[int, int]) -> OpSpec:
     return OpSpec(
-        name, "indexing", "index", "getitem", draw, inputs, params={"index": index()}, gradient="none"
+        name, "indexing", "index", "getitem", draw, inputs, params={"index": index()}, gradient="none", aliases=True
     )
 
 

@@ -206,6 +206,7 @@ SPECS = [
         (1, 8),
         params={"equation": _EQUATION},
         gradient="maybe",
+        aliases=True,
     ),
     _plus_times("addmm", 2, 2),
     _plus_times("addmv", 2, 1),

@@ -71,6 +71,11 @@ def sizes() -> Param:
     )
 
 
+def empty_sizes() -> Param:
+    """A shape without elements."""
+    return Param("a list of sizes, one of them 0", lambda v: _is_shape(v) and -1 not in v and 0 in v)
+
+
 def dims() -> Param:
     """One dim or a list of them."""
     return either(integer(-64, 63), integers(-64, 63))

@@ -340,9 +340,9 @@ _PARAMETRIC = [
         params={"scalar": optional(number()), "side": optional(choice("left", "right"))},
         gradient="unsure",
     ),
-    OpSpec("to", "pointwise", "method", "to", _to, params={"dtype": dtype()}, gradient="none"),
-    OpSpec("double", "pointwise", "method", "double", _cast("double"), gradient="none"),
-    OpSpec("float", "pointwise", "method", "float", _cast("float"), gradient="none"),
+    OpSpec("to", "pointwise", "method", "to", _to, params={"dtype": dtype()}, gradient="none", aliases=True),
+    OpSpec("double", "pointwise", "method", "double", _cast("double"), gradient="none", aliases=True),
+    OpSpec("float", "pointwise", "method", "float", _cast("float"), gradient="none", aliases=True),
     OpSpec(
         "masked_fill",
         "pointwise",

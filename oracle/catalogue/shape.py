@@ -341,23 +341,31 @@ def _moving(
     return OpSpec(name, "shape", style, name, draw, params=params, gradient="none")
 
 
+def _viewing(
+    name: str, draw: Callable[[Scene], Drawn | None], style: str = "function", **params: Any
+) -> OpSpec:
+    return OpSpec(name, "shape", style, name, draw, params=params, gradient="none", aliases=True)
+
+
 def _splitting(name: str, draw: Callable[[Scene], Drawn | None], **params: Any) -> OpSpec:
-    return OpSpec(name, "shape", "function", name, draw, (1, 1), (1, 64), params, gradient="none")
+    return OpSpec(
+        name, "shape", "function", name, draw, (1, 1), (1, 64), params, gradient="none", aliases=True
+    )
 
 
 _SHIFTS = either(integer(), integers())
 
 SPECS = [
-    _moving("reshape", _reshape, shape=sizes()),
-    _moving("view", _view, "method", size=sizes()),
-    _moving("flatten", _flatten, start_dim=optional(_DIM), end_dim=optional(_DIM)),
-    _moving("permute", _permute, dims=integers(-64, 63)),
-    _moving("transpose", _transpose, dim0=_DIM, dim1=_DIM),
-    _moving("t", _t),
-    _moving("movedim", _movedim, source=_DIM, destination=_DIM),
-    _moving("expand", _expand, "method", size=sizes()),
-    _moving("squeeze", _squeeze, dim=optional(_DIM)),
-    _moving("unsqueeze", _unsqueeze, dim=_DIM),
+    _viewing("reshape", _reshape, shape=sizes()),
+    _viewing("view", _view, "method", size=sizes()),
+    _viewing("flatten", _flatten, start_dim=optional(_DIM), end_dim=optional(_DIM)),
+    _viewing("permute", _permute, dims=integers(-64, 63)),
+    _viewing("transpose", _transpose, dim0=_DIM, dim1=_DIM),
+    _viewing("t", _t),
+    _viewing("movedim", _movedim, source=_DIM, destination=_DIM),
+    _viewing("expand", _expand, "method", size=sizes()),
+    _viewing("squeeze", _squeeze, dim=optional(_DIM)),
+    _viewing("unsqueeze", _unsqueeze, dim=_DIM),
     OpSpec("cat", "shape", "sequence", "cat", _cat, (1, 64), params={"dim": _DIM}, gradient="none"),
     OpSpec("stack", "shape", "sequence", "stack", _stack, (1, 64), params={"dim": _DIM}, gradient="none"),
     _splitting("split", _split, split_size_or_sections=either(integer(0, 4096), integers(0, 4096)), dim=_DIM),
@@ -367,11 +375,11 @@ SPECS = [
     _moving("roll", _roll, shifts=_SHIFTS, dims=optional(dims())),
     _moving("tril", _triangle, diagonal=optional(integer())),
     _moving("triu", _triangle, diagonal=optional(integer())),
-    _moving("diagonal", _diagonal, offset=optional(integer()), dim1=optional(_DIM), dim2=optional(_DIM)),
+    _viewing("diagonal", _diagonal, offset=optional(integer()), dim1=optional(_DIM), dim2=optional(_DIM)),
     OpSpec("repeat", "shape", "method", "repeat", _repeat, params={"repeats": sizes()}, gradient="unsure"),
-    _moving("narrow", _narrow, dim=_DIM, start=integer(), length=integer(0)),
-    _moving("select", _select, dim=_DIM, index=integer()),
+    _viewing("narrow", _narrow, dim=_DIM, start=integer(), length=integer(0)),
+    _viewing("select", _select, dim=_DIM, index=integer()),
     _moving("clone", _copy),
-    OpSpec("detach", "shape", "method", "detach", _copy, gradient="cut"),
-    _moving("contiguous", _contiguous, "method"),
+    OpSpec("detach", "shape", "method", "detach", _copy, gradient="cut", aliases=True),
+    _viewing("contiguous", _contiguous, "method"),
 ]

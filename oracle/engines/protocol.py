@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -14,6 +14,10 @@ from oracle.trace import Observation
 
 Tensor = Any
 """An engine's own tensor; nothing but its engine looks inside."""
+
+
+Change = Callable[[Sequence[Tensor | None], Sequence[Tensor | None]], Any]
+"""What a hook of a node makes of the gradients that the node hands back and those that it was given."""
 
 
 class EngineError(ValueError):
@@ -37,18 +41,33 @@ class Engine(Protocol):
         """A new contiguous tensor without history."""
 
     def call(self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        """Applies an op and returns what it made."""
+        """Applies an op and returns what it returned."""
+
+    def checkpoint(
+        self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any], reentrant: bool
+    ) -> tuple[Tensor, ...]:
+        """The same through `utils.checkpoint`."""
 
     def mode(self, name: str) -> AbstractContextManager[Any]:
-        """The grad mode "no_grad" or "enable_grad"."""
+        """The mode of that name (see `oracle.modes`)."""
+
+    def modes(self) -> tuple[str, str]:
+        """Whether the grad mode and the inference mode are "on" or "off"."""
+
+    def set_grad_enabled(self, value: bool) -> None:
+        """Sets the grad mode."""
+
+    def without_grad(self, work: Callable[[], Iterator[None]]) -> Iterator[None]:
+        """The same iterator as a generator under `no_grad`."""
 
     def backward(
         self,
         roots: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
+        gradients: Sequence[Any],
         retain_graph: bool | None,
         create_graph: bool,
         inputs: Sequence[Tensor] | None,
+        edges: str | None = None,
     ) -> None:
         """Accumulates gradients into `.grad`."""
 
@@ -56,15 +75,21 @@ class Engine(Protocol):
         self,
         outputs: Sequence[Tensor],
         inputs: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
+        gradients: Sequence[Any],
         retain_graph: bool | None,
         create_graph: bool,
-        allow_unused: bool,
+        allow_unused: bool | None,
+        edges: str | None = None,
+        materialize_grads: bool = False,
+        is_grads_batched: bool = False,
     ) -> tuple[Tensor | None, ...]:
         """Returns gradients, one per input; None where there is none."""
 
     def gradient(self, tensor: Tensor) -> Tensor | None:
         """The tensor's `.grad`."""
+
+    def set_grad(self, tensor: Tensor, source: Tensor) -> None:
+        """Sets the tensor's `.grad`."""
 
     def zero_grad(self, tensor: Tensor, how: str) -> None:
         """Drops the tensor's `.grad` ("none") or zeroes it in place if there is one ("zero_")."""
@@ -72,14 +97,46 @@ class Engine(Protocol):
     def retain_grad(self, tensor: Tensor) -> None:
         """Asks for `.grad` of a computed tensor."""
 
-    def requires_grad(self, tensor: Tensor, value: bool) -> None:
-        """Sets whether the tensor is recorded."""
+    def requires_grad(self, tensor: Tensor, value: bool, how: str = "method") -> None:
+        """Sets whether the tensor is recorded, by its "method" or by assignment to its "attribute"."""
 
-    def observe(self, tensor: Tensor) -> Observation:
-        """What can be seen of the tensor now. Raises if it is no tensor."""
+    def set_data(self, tensor: Tensor, source: Tensor) -> None:
+        """Gives the tensor the memory of another."""
+
+    def increment_version(self, tensor: Tensor) -> None:
+        """Counts a write that nobody made."""
+
+    def register(self, place: str, tensors: Sequence[Tensor], function: Callable[..., Any]) -> Any:
+        """Registers a hook (see `oracle.hooks`) and returns its handle."""
+
+    def make_dual(self, primal: Tensor, tangent: Tensor) -> Tensor:
+        """A dual tensor."""
+
+    def unpack_dual(self, tensor: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The primal and the tangent of a tensor."""
+
+    def observe(
+        self, tensor: Tensor, full: bool = True, storage: int | None = None, same: int | None = None
+    ) -> Observation:
+        """What can be seen of the tensor now. Raises if it is no tensor.
+
+        `full`: the node of a view too. `storage` and `same` go into the observation as they are.
+        """
+
+    def node(self, tensor: Tensor) -> str:
+        """The name of the tensor's node and of those behind it. Raises where reading it does."""
+
+    def storage(self, tensor: Tensor) -> Hashable:
+        """Something that is equal for two tensors at a time if they have the same memory."""
 
     def memory(self, tensor: Tensor) -> np.ndarray:
         """The tensor's own memory: what is written there changes the tensor, unnoticed by its graph."""
 
     def hook(self, tensor: Tensor, change: Callable[[Tensor], Tensor]) -> None:
         """Replaces the gradient that arrives at the tensor by `change` of it, in every backward."""
+
+    def node_hook(self, tensor: Tensor, change: Change) -> None:
+        """Replaces the gradients that the tensor's node hands back.
+
+        Of a view, the node of its base, which is read without bringing the view up to date.
+        """

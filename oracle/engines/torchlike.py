@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
 from oracle.catalogue import OpSpec
-from oracle.engines.protocol import Tensor
+from oracle.engines.protocol import Change, Tensor
+from oracle.hooks import REGISTER
+from oracle.modes import MODES
 from oracle.program import Leaf, Literal
-from oracle.trace import Observation
+from oracle.trace import UNREAD, Observation
 
 # More than programs use, so that a result of a wrong dtype is seen as just that.
 _DTYPES = (
@@ -28,6 +30,9 @@ class TorchLike:
         self.version = str(module.__version__)
         self.module = module
         self._dtypes = {getattr(module, name): name for name in _DTYPES if hasattr(module, name)}
+        # What a module may lack: without it, there are no inference tensors, and memory is NumPy's.
+        self._infers = hasattr(module, "is_inference_mode_enabled")
+        self.storage = _its_storage if hasattr(module, "UntypedStorage") else _its_array
 
     def leaf(self, leaf: Leaf) -> Tensor:
         stored = self._tensor(STORED[leaf.layout](array_of(leaf.value)))
@@ -49,18 +54,46 @@ class TorchLike:
         made = spec.invoke(self.module, tensors, params)
         return tuple(made) if isinstance(made, (tuple, list)) else (made,)
 
+    def checkpoint(
+        self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any], reentrant: bool
+    ) -> tuple[Tensor, ...]:
+        def function(*given: Tensor) -> Any:
+            return spec.invoke(self.module, given, params)
+
+        made = self.module.utils.checkpoint.checkpoint(function, *tensors, use_reentrant=reentrant)
+        return tuple(made) if isinstance(made, (tuple, list)) else (made,)
+
     def mode(self, name: str) -> AbstractContextManager[Any]:
-        return getattr(self.module, name)()
+        open_ = MODES[name].open
+        assert open_ is not None
+        return open_(self.module)
+
+    def modes(self) -> tuple[str, str]:
+        inference = self._infers and self.module.is_inference_mode_enabled()
+        return "on" if self.module.is_grad_enabled() else "off", "on" if inference else "off"
+
+    def set_grad_enabled(self, value: bool) -> None:
+        self.module.set_grad_enabled(value)
+
+    def without_grad(self, work: Callable[[], Iterator[None]]) -> Iterator[None]:
+        @self.module.no_grad()
+        def generator() -> Iterator[None]:
+            yield from work()
+
+        return generator()
 
     def backward(
         self,
         roots: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
+        gradients: Sequence[Any],
         retain_graph: bool | None,
         create_graph: bool,
         inputs: Sequence[Tensor] | None,
+        edges: str | None = None,
     ) -> None:
-        if len(roots) == 1:
+        if edges is not None:
+            roots, inputs = self._as_edges(roots, inputs, edges)
+        if len(roots) == len(gradients) == 1 and edges is None:
             roots[0].backward(gradients[0], retain_graph, create_graph, inputs=inputs)
         else:
             self.module.autograd.backward(roots, gradients, retain_graph, create_graph, inputs=inputs)
@@ -69,17 +102,37 @@ class TorchLike:
         self,
         outputs: Sequence[Tensor],
         inputs: Sequence[Tensor],
-        gradients: Sequence[Tensor | None],
+        gradients: Sequence[Any],
         retain_graph: bool | None,
         create_graph: bool,
-        allow_unused: bool,
+        allow_unused: bool | None,
+        edges: str | None = None,
+        materialize_grads: bool = False,
+        is_grads_batched: bool = False,
     ) -> tuple[Tensor | None, ...]:
+        if edges is not None:
+            outputs, inputs = self._as_edges(outputs, inputs, edges)
+        more = {"materialize_grads": True} if materialize_grads else {}
+        if is_grads_batched:
+            more["is_grads_batched"] = True
         return self.module.autograd.grad(
-            outputs, inputs, gradients, retain_graph, create_graph, allow_unused=allow_unused
+            outputs, inputs, gradients, retain_graph, create_graph, allow_unused=allow_unused, **more
         )
+
+    def _as_edges(self, roots: Sequence[Tensor], inputs: Any, edges: str) -> tuple[Sequence[Any], Any]:
+        """The roots, the inputs or both as gradient edges."""
+        edge = self.module.autograd.graph.get_gradient_edge
+        if edges != "inputs":
+            roots = [edge(root) for root in roots]
+        if edges != "roots" and inputs is not None:
+            inputs = [edge(tensor) for tensor in inputs]
+        return roots, inputs
 
     def gradient(self, tensor: Tensor) -> Tensor | None:
         return tensor.grad
+
+    def set_grad(self, tensor: Tensor, source: Tensor) -> None:
+        tensor.grad = source
 
     def zero_grad(self, tensor: Tensor, how: str) -> None:
         if how == "none":
@@ -90,28 +143,88 @@ class TorchLike:
     def retain_grad(self, tensor: Tensor) -> None:
         tensor.retain_grad()
 
-    def requires_grad(self, tensor: Tensor, value: bool) -> None:
-        tensor.requires_grad_(value)
+    def requires_grad(self, tensor: Tensor, value: bool, how: str = "method") -> None:
+        if how == "method":
+            tensor.requires_grad_(value)
+        else:
+            tensor.requires_grad = value
 
-    def observe(self, tensor: Tensor) -> Observation:
+    def set_data(self, tensor: Tensor, source: Tensor) -> None:
+        tensor.data = source
+
+    def increment_version(self, tensor: Tensor) -> None:
+        self.module.autograd.graph.increment_version(tensor)
+
+    def register(self, place: str, tensors: Sequence[Tensor], function: Callable[..., Any]) -> Any:
+        return REGISTER[place](self.module, tensors, function)
+
+    def make_dual(self, primal: Tensor, tangent: Tensor) -> Tensor:
+        return self.module.autograd.forward_ad.make_dual(primal, tangent)
+
+    def unpack_dual(self, tensor: Tensor) -> tuple[Tensor, Tensor | None]:
+        return tuple(self.module.autograd.forward_ad.unpack_dual(tensor))
+
+    def observe(
+        self, tensor: Tensor, full: bool = True, storage: int | None = None, same: int | None = None
+    ) -> Observation:
         array = tensor.numpy(force=True)
         if type(array) is not np.ndarray:
             raise TypeError(f"numpy() returned {type(array).__name__}, not an array")
-        node = tensor.grad_fn
+        inference = self._infers and tensor.is_inference()
+        is_view = tensor._is_view()
+        name: str | None = UNREAD
+        is_leaf = output_nr = None
+        if full or not is_view:
+            try:  # the node first, since that brings the other two up to date
+                node = tensor.grad_fn
+                name = None if node is None else node.name()
+                is_leaf, output_nr = tensor.is_leaf, tensor.output_nr
+            except RuntimeError:
+                name = "RuntimeError"
         return Observation(
             array.copy(),
             self._dtypes[tensor.dtype],
             tuple(tensor.shape),
             tensor.requires_grad,
-            tensor.is_leaf,
-            None if node is None else node.name(),
+            inference,
+            None if inference else tensor._version,
+            tensor.retains_grad,
+            storage if array.size else None,  # who would tell whether nothing is shared
+            same,
+            is_leaf,
+            name,
+            output_nr,
+            is_view,
         )
+
+    def node(self, tensor: Tensor) -> str:
+        node = tensor.grad_fn
+        if node is None:
+            return "no node"
+        behind = [f"{'nothing' if n is None else n.name()} {nr}" for n, nr in node.next_functions]
+        return f"{node.name()}({', '.join(behind)})"
 
     def memory(self, tensor: Tensor) -> np.ndarray:
         return tensor.numpy(force=True)
 
     def hook(self, tensor: Tensor, change: Callable[[Tensor], Tensor]) -> None:
         tensor.register_hook(change)
+
+    def node_hook(self, tensor: Tensor, change: Change) -> None:
+        node = (tensor._base if tensor._is_view() else tensor).grad_fn
+        if node is not None:
+            node.register_hook(change)
+
+
+def _its_storage(tensor: Tensor) -> Hashable:
+    return tensor.untyped_storage()._cdata
+
+
+def _its_array(tensor: Tensor) -> Hashable:
+    owner: Any = tensor.numpy(force=True)
+    while getattr(owner, "base", None) is not None:  # between views there may be stand-ins of NumPy's
+        owner = owner.base
+    return id(owner)
 
 
 def array_of(literal: Literal) -> np.ndarray:

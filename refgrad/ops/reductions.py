@@ -52,7 +52,7 @@ def total(xp: Any, x: Any, dim: Any, keepdim: bool = False) -> Any:
     if x.dtype == xp.float16:
         x = x.astype(xp.float32)
     if not axes:
-        return x
+        return xp.array(x, copy=True)
     count = count_of(x.shape, axes)
     if count <= PAIRWISE or x.dtype.kind not in "fc":
         return xp.sum(x, axis=axes, keepdims=keepdim)
@@ -212,7 +212,7 @@ def _prod_kernel(xp: Any, x: Any, dim: Any, keepdim: bool, dtype: DType | None) 
     axes = axes_of(x.ndim, dim)
     made = dtype_of_sum(x, dtype)
     x = x.astype(made, copy=False)
-    return xp.prod(x, axis=axes, keepdims=keepdim).astype(made, copy=False) if axes else x
+    return xp.prod(x, axis=axes, keepdims=keepdim).astype(made, copy=False) if axes else xp.array(x, copy=True)
 
 
 def _before(F: Any, x: Any, dim: int) -> Any:

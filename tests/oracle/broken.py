@@ -80,10 +80,11 @@ def failing(error: Exception) -> Alter:
 
 
 class Unnamed(TorchLike):
-    """Leaves out the names of nodes, for modules that get to the same numbers by other ops."""
+    """Leaves out the names of nodes and which memory is shared, for modules that get to the same numbers by
+    other ops."""
 
-    def observe(self, tensor: Any) -> Observation:
-        return super().observe(tensor)._replace(grad_fn=None)
+    def observe(self, tensor: Any, *how: Any, **more: Any) -> Observation:
+        return super().observe(tensor, *how, **more)._replace(grad_fn=None, storage=None, is_view=None)
 
 
 def module_with(**functions: Callable[..., Any]) -> ModuleType:

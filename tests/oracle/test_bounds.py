@@ -20,6 +20,7 @@ from oracle.engines import TorchLike
 from oracle.execute import run
 from oracle.generate import PROFILES, programs
 from oracle.program import Backward, Call, Grad, Leaf, Program, Statement
+from oracle.trace import Observation
 from tests.oracle.broken import (
     BACKWARDS,
     PLAIN,
@@ -340,11 +341,11 @@ def test_zeros_and_what_is_not_finite_stay_put() -> None:
     assert last.seen[1] is not None and np.isfinite(last.seen[1]).all()
 
 
-def test_a_program_that_ends_early_has_limits_as_far_as_it_came() -> None:
+def test_limits_go_on_after_an_exception() -> None:
     program = Program((vector(TERMS),), (sum_of(0), Backward((0,), (None,), None, False, None), sum_of(0)))
     trace = run(program, TORCH)
     last = bounds.spread(program, TORCH, trace)
-    assert (len(last.seen), len(last.state), len(last.grads)) == (2, 2, 2)
+    assert (len(last.seen), len(last.state), len(last.grads)) == (8, 3, 3)
     assert check(program, BACKWARDS, PLAIN).divergence is None
 
 
@@ -365,5 +366,5 @@ def test_disturbed_runs_do_what_the_others_do(program: Program) -> None:
     ):
         assert len(limits) == len(entries)
         for limit, entry in zip(limits, entries, strict=True):
-            assert (limit is None) == (entry is None)
+            assert (limit is None) == (not isinstance(entry, Observation))
             assert limit is None or limit.shape == entry.shape

@@ -197,7 +197,7 @@ def test_a_defect_of_no_op_is_one_finding(subject: Callable[[Altered], None]) ->
 
     subject(Forgetful("none", scaled(1.0)))
     document = run(examples=250)
-    assert [(finding.kind, finding.op) for finding in document.findings] == [("requires_grad", "neg")]
+    assert [(finding.kind, finding.op) for finding in document.findings] == [("mode", "enter")]
     assert document.findings[0].members > 10
 
 

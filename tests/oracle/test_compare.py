@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 
 from oracle.check import check
-from oracle.compare import NEAR, ROWS, Divergence, HarnessError, Limits, compare, far_apart
+from oracle.compare import Divergence, HarnessError, Limits, compare
 from oracle.engines import TorchLike
 from oracle.execute import run
 from oracle.generate import PROFILES, programs
+from oracle.near import NEAR, ROWS, far_apart
 from oracle.program import Backward, Call, Grad, Program, RetainGrad, ZeroGrad
 from tests.oracle.broken import TORCH, Altered, failing, hooked, leaf, literal, scaled
 
@@ -269,7 +270,8 @@ def test_after_a_common_exception_the_rest_is_compared() -> None:
 
     program = Program((leaf([0.5, 1.5]),), (SIN, Backward((1,), (None,), None, False, None)))
     found = find(program, Careless("altered", torch))
-    assert (found.kind, found.what, found.tensor, found.op) == ("value", "state", 0, "leaf")
+    assert (found.kind, found.what, found.statement, found.tensor) == ("value", "after", 1, 0)
+    assert found.message.startswith("t0, after statement 1 (backward): ")
 
 
 def test_an_oracle_that_makes_no_tensors_is_an_error_of_the_harness() -> None:
@@ -285,10 +287,10 @@ def test_a_tensor_that_cannot_be_looked_at_in_the_end_is_found() -> None:
         def retain_grad(self, tensor: Any) -> None:
             self.spoilt = tensor
 
-        def observe(self, tensor: Any) -> Any:
+        def observe(self, tensor: Any, *how: Any) -> Any:
             if tensor is getattr(self, "spoilt", None):
                 raise OverflowError("spoilt")
-            return super().observe(tensor)
+            return super().observe(tensor, *how)
 
     found = find(Program((leaf([0.5, 1.5]),), (SIN, RetainGrad(1))), Spoiling("altered", torch))
     assert (found.kind, found.op, found.statement) == ("exception", "end", None)

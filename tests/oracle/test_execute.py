@@ -13,7 +13,7 @@ import torch
 
 from oracle import engines
 from oracle.engines import EngineError, TorchLike
-from oracle.execute import run
+from oracle.execute import MAX_FAULTS, run
 from oracle.program import (
     Backward,
     Call,
@@ -26,7 +26,7 @@ from oracle.program import (
     RetainGrad,
     ZeroGrad,
 )
-from oracle.trace import Fault, Place, places
+from oracle.trace import Fault, Observation, Place
 from tests.oracle.broken import TORCH, Altered, failing, leaf, literal
 
 SQUARE = Call("mul", (0, 0), {}, 1)
@@ -50,15 +50,18 @@ def test_a_trace_holds_what_torch_shows() -> None:
     y = x * x
     z = torch.sin(y)
     assert trace.fault is None
-    assert [place for place, _ in zip(places(program), trace.seen, strict=True)] == [
+    assert trace.places == [
         Place(None, 0, "value"),
         Place(0, 1, "value"),
+        Place(2, None, "modes"),
         Place(3, 2, "value"),
+        Place(4, None, "modes"),
         Place(5, 0, "grad"),
         Place(5, 1, "grad"),
         Place(6, 3, "grad"),
     ]
-    seen = [entry for entry in trace.seen if entry is not None]
+    assert (trace.seen[2], trace.seen[4]) == ("grad off, inference off", "grad on, inference off")
+    seen = [entry for entry in trace.seen if isinstance(entry, Observation)]
     assert [entry.value.tolist() for entry in seen] == [
         [1.0, 2.0, 3.0],
         y.tolist(),
@@ -165,10 +168,18 @@ def test_special_values_arrive_to_the_bit(dtype: str) -> None:
         ),
     ],
 )
-def test_an_exception_ends_the_run_and_is_kept(statements: tuple[Any, ...], fault: Fault) -> None:
-    trace = run(Program((leaf([1.0, 2.0]),), statements), TORCH)
-    assert trace.fault == fault
-    assert len(trace.state) == 2  # what was alive is still looked at
+def test_an_exception_is_kept_with_what_is_left_and_the_program_goes_on(
+    statements: tuple[Any, ...], fault: Fault
+) -> None:
+    program = Program((leaf([1.0, 2.0]),), (*statements, Call("cos", (0,), {}, 1)))
+    trace = run(program, TORCH)
+    assert trace.fault == fault and trace.faults == [fault]
+    at = trace.places.index(Place(fault.statement, None, "fault"))
+    assert trace.places[at + 1 : at + 5] == [
+        Place(fault.statement, tensor, what) for tensor in (0, 1) for what in ("after", "grad after")
+    ]
+    last = trace.state[-1]
+    assert last is not None and last.value.tolist() == torch.cos(torch.tensor([1.0, 2.0], dtype=torch.float64)).tolist()
     assert torch.is_grad_enabled()
 
 
@@ -202,7 +213,7 @@ def test_other_dtypes_than_programs_use_are_seen_by_name() -> None:
         assert trace.seen[1] is not None and f"torch.{trace.seen[1].dtype}" == str(dtype)
 
 
-def test_a_tensor_that_grad_left_out_is_asked_of_no_engine() -> None:
+def test_statements_that_need_a_tensor_that_is_not_there_are_skipped() -> None:
     program = Program(
         (leaf([1.0]), leaf([1.0])),
         (
@@ -210,11 +221,25 @@ def test_a_tensor_that_grad_left_out_is_asked_of_no_engine() -> None:
             Grad((2,), (0, 1), (None,), None, False, True),
             Call("sin", (3,), {}, 1),
             Call("sin", (4,), {}, 1),
+            Backward((2,), (6,), None, False, None),
+            Call("cos", (6,), {}, 1),
+            Call("cos", (0,), {}, 1),
         ),
     )
     trace = run(program, TORCH)
-    assert trace.seen[4] is None
-    assert trace.fault == Fault(3, "Absent", "tensor 4 is None", False)
+    assert trace.seen[4] is None and trace.faults == []
+    assert trace.places[6:] == [
+        *(Place(statement, None, "skipped") for statement in (3, 4, 5)),
+        Place(6, 8, "value"),
+    ]
+    assert [entry is None for entry in trace.state] == [False] * 4 + [True, False, True, True, False]
+
+
+def test_a_run_ends_after_too_many_exceptions() -> None:
+    wrong = Backward((0,), (None,), None, False, None)
+    program = Program((leaf([1.0, 2.0]),), (wrong,) * 20)
+    trace = run(program, TORCH)
+    assert [fault.statement for fault in trace.faults] == list(range(MAX_FAULTS))
 
 
 def test_a_run_starts_with_gradients_on_and_leaves_the_mode_as_it_was() -> None:

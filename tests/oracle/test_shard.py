@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture import engine, providers
 
 from oracle import shrink
-from oracle.catalogue import CATALOGUE
+from oracle.catalogue import DRAWN
 from oracle.check import CheckResult, check
 from oracle.choices import Source, Unsupported, entropy, isolated, simplify
 from oracle.compare import HarnessError
@@ -23,7 +23,7 @@ from oracle.shard import NO_EXCEPTION, Case, ShardTask, bucket_of, collect, ops_
 from tests.oracle.broken import TORCH, Altered, failing, hooked, scaled
 
 TASK = ShardTask(0, 0, 60, "default", None, "torch", "torch", None)
-DRAWN = programs(PROFILES["default"])
+PROGRAMS = programs(PROFILES["default"])
 
 
 def against(engine: Altered) -> Callable[[Program], CheckResult]:
@@ -50,19 +50,19 @@ assert DIVERGENCE is not None
 def test_a_shard_runs_as_many_programs_as_it_is_told() -> None:
     result = run_shard(TASK)
     assert (result.index, result.programs, result.cases) == (0, 60, ())
-    assert set(result.ops) == set(CATALOGUE)
+    assert set(result.ops) == set(DRAWN)
     assert sum(result.ops.values()) <= result.statements
 
 
 def test_tasks_and_results_travel() -> None:
-    result = collect(TASK, DRAWN, ("tanh",), against(Altered("tanh", scaled(2.0))))
+    result = collect(TASK, PROGRAMS, ("tanh",), against(Altered("tanh", scaled(2.0))))
     assert result.cases
     assert pickle.loads(pickle.dumps(result)) == result
     assert pickle.loads(pickle.dumps(TASK)) == TASK
 
 
 def test_a_program_depends_on_its_place_alone() -> None:
-    first, other = Source(DRAWN), Source(DRAWN)
+    first, other = Source(PROGRAMS), Source(PROGRAMS)
     in_order = [first.draw(entropy(3, 1, i)) for i in range(20)]
     backwards = [other.draw(entropy(3, 1, i)) for i in reversed(range(20))]
     assert in_order == backwards[::-1]
@@ -71,7 +71,7 @@ def test_a_program_depends_on_its_place_alone() -> None:
 
 @pytest.mark.parametrize("origin", [(0, 0, 1), (0, 1, 0), (1, 0, 0), (-1, 0, 0), (0, 11, 0), (2**70, 0, 0)])
 def test_places_do_not_share_programs(origin: tuple[int, int, int]) -> None:
-    source = Source(DRAWN)
+    source = Source(PROGRAMS)
     assert source.draw(entropy(*origin)) != source.draw(entropy(0, 0, 0))
 
 
@@ -83,7 +83,7 @@ def test_findings_do_not_change_what_is_drawn() -> None:
             names.append(digest(program))
             return examine(program)
 
-        collect(TASK, DRAWN, (), watch)
+        collect(TASK, PROGRAMS, (), watch)
         return names
 
     everything = seen_with(lambda program: replace(agreeing(SINE), divergence=DIVERGENCE))
@@ -123,7 +123,7 @@ def test_what_the_harness_raises_is_no_finding() -> None:
         raise HarnessError("no")
 
     with pytest.raises(HarnessError):
-        collect(TASK, DRAWN, (), broken)
+        collect(TASK, PROGRAMS, (), broken)
 
 
 def test_only_the_ops_asked_for_are_drawn() -> None:
@@ -145,12 +145,12 @@ def test_a_case_keeps_its_simplest_program_and_counts_all() -> None:
             shown.append(program)
         return result
 
-    cases = collect(replace(TASK, programs=250), DRAWN, (), watch).cases
+    cases = collect(replace(TASK, programs=250), PROGRAMS, (), watch).cases
     assert sum(case.members for case in cases) == len(shown)
     for case in cases:
         same = [program for program in shown if ops_of(program) == case.ops]
         assert complexity(case.program) <= min(map(complexity, same))
-        assert Source(DRAWN).draw(entropy(0, case.shard, case.index)) == case.program
+        assert Source(PROGRAMS).draw(entropy(0, case.shard, case.index)) == case.program
 
 
 def test_of_equal_programs_the_first_stays() -> None:
@@ -191,7 +191,7 @@ def uses(op: str) -> Callable[[Program], bool]:
 @pytest.fixture(scope="module")
 def with_exp() -> bytes:
     """What a program with exp is drawn from."""
-    source = Source(DRAWN)
+    source = Source(PROGRAMS)
     places = (entropy(0, 0, i) for i in range(1000))
     return next(
         data for data in places if (p := source.draw(data)) and uses("exp")(p) and len(p.statements) > 8
@@ -200,13 +200,13 @@ def with_exp() -> bytes:
 
 def test_simplify_is_bounded_and_repeatable(with_exp: bytes) -> None:
     fails = Budget(uses("exp"))
-    small, calls = simplify(DRAWN, with_exp, fails, 80)
+    small, calls = simplify(PROGRAMS, with_exp, fails, 80)
     assert small is not None
     assert uses("exp")(small)
-    assert complexity(small) < complexity(Source(DRAWN).draw(with_exp) or SINE)
+    assert complexity(small) < complexity(Source(PROGRAMS).draw(with_exp) or SINE)
     assert calls == len(fails.seen) <= 80
     again = Budget(uses("exp"))
-    assert simplify(DRAWN, with_exp, again, 80) == (small, calls)
+    assert simplify(PROGRAMS, with_exp, again, 80) == (small, calls)
     assert again.seen == fails.seen
 
 
@@ -219,7 +219,7 @@ def test_simplify_goes_on_until_nothing_is_left() -> None:
 
 
 def test_simplify_says_when_the_first_program_does_not_fail(with_exp: bytes) -> None:
-    assert simplify(DRAWN, with_exp, lambda program: False, 80) == (None, 1)
+    assert simplify(PROGRAMS, with_exp, lambda program: False, 80) == (None, 1)
 
 
 def test_simplify_lets_errors_through(with_exp: bytes) -> None:
@@ -227,7 +227,7 @@ def test_simplify_lets_errors_through(with_exp: bytes) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        simplify(DRAWN, with_exp, broken, 80)
+        simplify(PROGRAMS, with_exp, broken, 80)
 
 
 def test_constants_of_imported_modules_stay_out() -> None:

@@ -1,0 +1,133 @@
+"""How a script looks at what two engines part in: an expression at the end, and lines that prepare it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from oracle.compare import NUMERIC, Divergence, name_of
+from oracle.plan import plan
+from oracle.program import Enter, Program, created
+from oracle.trace import Observation, Place, Trace
+
+
+class Look(NamedTuple):
+    """What is looked at.
+
+    label, expression: its name, and its value as an expression after all statements. before, after, instead: as
+    in `Writing`.
+    """
+
+    label: str
+    expression: str
+    before: Mapping[int, Sequence[str]] = MappingProxyType({})
+    after: Mapping[int, Sequence[str]] = MappingProxyType({})
+    instead: Mapping[int, str] = MappingProxyType({})
+
+
+def look_at(program: Program, divergence: Divergence, trace: Trace) -> Look:
+    """How to look at a divergence; `trace` is the oracle's."""
+    at = divergence.statement
+    place = divergence.place or Place(at, divergence.tensor, divergence.what)
+    name = name_of(program, place)
+    if divergence.kind == "mode":
+        return _modes(program, divergence, trace)
+    if divergence.kind == "hook":
+        return Look("calls of hooks", '[(c["hook"], len(c["gradients"]), c["grad mode"]) for c in calls]')
+    if divergence.what == "gradient":
+        return _given(divergence, place, trace)
+    if divergence.kind == "edges":
+        return Look(f"nodes behind {name}", f"[(f and f.name(), k) for f, k in {name}.grad_fn.next_functions]")
+    if divergence.kind == "identity":
+        return _identity(program, divergence, name, trace)
+    if divergence.kind == "storage":
+        shared = _others(program, divergence, name, trace, "storage(x) == storage({0})")
+        return Look(f"tensors that share memory with {name}", shared)
+    if divergence.kind == "version":
+        start = _appeared(program, divergence, name, trace)
+        if start is not None:
+            after = {start: [f"start = {name}._version"]}
+            return Look(f"writes to {name}", f"{name}._version - start", after=after)
+    label, look = _ASPECTS["value" if divergence.kind in NUMERIC else divergence.kind]
+    return Look(f"{name}{label}", look.format(name))
+
+
+def _count(program: Program, divergence: Divergence) -> int:
+    """How many tensors there are by then."""
+    last = len(program.statements) if divergence.what == "state" else divergence.statement
+    return len(program.leaves) + sum(map(created, program.statements[: -1 if last is None else last + 1]))
+
+
+def _modes(program: Program, divergence: Divergence, trace: Trace) -> Look:
+    """The modes, wherever they may have changed."""
+    note = ["modes.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))"]
+    after: dict[int, list[str]] = {}
+    for place in trace.places[: (divergence.entry or 0) + 1]:
+        if place.what == "modes" and place.statement is not None:
+            inside = isinstance(program.statements[place.statement], Enter)
+            after[~place.statement if inside else place.statement] = note
+    return Look("modes", "modes", {0: ["modes = []"]}, after)
+
+
+def _given(divergence: Divergence, place: Place, trace: Trace) -> Look:
+    """A gradient that a hook is given, by which of the hook's calls it is."""
+    earlier = zip(trace.places[: divergence.entry], trace.seen, strict=False)
+    call = sum(p.what == "hook" and p.tensor == place.tensor for p, _ in earlier) - 1
+    chosen = f"[c for c in calls if c['hook'] == {place.tensor}][{call}:][:1]"
+    key = "numbers" if divergence.kind in NUMERIC else divergence.kind
+    seen = f"[c['gradients'][{place.part}] for c in {chosen}]"
+    label = f"gradient {place.part} of call {call} of hook {place.tensor}"
+    if divergence.kind == "none":
+        return Look(f"{label} is None", f"[g is None for g in {seen}]")
+    return Look(label, f"next((g[{key!r}] for g in {seen}), None)")
+
+
+def _identity(program: Program, divergence: Divergence, name: str, trace: Trace) -> Look:
+    """Whether an object is one that was there before."""
+    at = divergence.statement
+    if divergence.what == "returned" and at is not None:
+        return Look(f"{name} is what is returned", "returned", instead={at: f"returned = {{}} is {name}"})
+    if name.endswith(".grad") and at is not None:
+        return Look(f"{name} is the object it was", f"{name} is old", {at: [f"old = {name}"]})
+    return Look(f"tensors that are {name} itself", _others(program, divergence, name, trace, "x is {0}"))
+
+
+def _others(program: Program, divergence: Divergence, name: str, trace: Trace, condition: str) -> str:
+    """The names of the other tensors `x` that meet a condition, as an expression."""
+    there = [i for i, entry in enumerate(trace.state[: _count(program, divergence)]) if entry is not None]
+    others = ", ".join(f"'t{i}': t{i}" for i in there if f"t{i}" != name)
+    return f"[t for t, x in {{{others}}}.items() if {condition.format(name)}]"
+
+
+def _appeared(program: Program, divergence: Divergence, name: str, trace: Trace) -> int | None:
+    """The statement after which writes are counted; None if all count."""
+    tensor = divergence.tensor
+    if not name.endswith(".grad"):
+        if tensor not in plan(program).loose:
+            return None
+        return next((p.statement for p in trace.places if p.tensor == tensor and p.what in ("value", "grad")), None)
+    start = None
+    end = divergence.entry if divergence.entry is not None else len(trace.places)
+    for place, entry in zip(trace.places[:end], trace.seen, strict=False):
+        if place.tensor != tensor or name_of(program, place) != name or type(entry) is not Observation:
+            continue
+        if entry.same is None:
+            start = place.statement
+    return start
+
+
+_ASPECTS = {
+    "value": ("", "numbers({0})"),
+    "none": (" is None", "{0} is None"),
+    "dtype": (".dtype", "str({0}.dtype)"),
+    "shape": (".shape", "list({0}.shape)"),
+    "requires_grad": (".requires_grad", "{0}.requires_grad"),
+    "is_leaf": (".is_leaf", "{0}.is_leaf"),
+    "grad_fn": (".grad_fn", "node({0})"),
+    "version": ("._version", "{0}._version"),
+    "output_nr": (".output_nr", "{0}.output_nr"),
+    "is_view": ("._is_view()", "{0}._is_view()"),
+    "is_inference": (".is_inference()", "{0}.is_inference()"),
+    "retains_grad": (".retains_grad", "{0}.retains_grad"),
+}
