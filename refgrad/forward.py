@@ -142,7 +142,7 @@ class Level:
         tangent = self.tangent(target)
         if tangent is not None:
             if local.modes.recording:
-                with _aside():
+                with aside():
                     tangent = tangent.clone()  # what is saved must not change with the write
             self._keep(old, tangent)
 
