@@ -36,9 +36,12 @@ from refgrad.generator import Generator, default_generator
 from refgrad.modes import (
     enable_grad,
     inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
     no_grad,
+    set_anomaly_enabled,
     set_grad_enabled,
 )
 from refgrad.ops import attach

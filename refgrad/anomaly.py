@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 from refgrad.graph import Node
 from refgrad.modes import anomaly, local
 
 _TRACE, _PARENT = "traceback_", "parent_"
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
 
 
 def note_origin(node: Node) -> None:
     """Remember where the operation was called, and which derivative was being computed then."""
     kept = node.metadata
-    kept[_TRACE] = traceback.format_stack()[:-3]
+    kept[_TRACE] = traceback.format_stack(_caller())
     task = local.modes.backward
     if task is not None and task.running is not None:
         kept[_PARENT] = task.running
+
+
+def _caller() -> FrameType | None:
+    """The innermost frame outside of this package."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame
 
 
 def tell_origin(node: Node) -> None:

@@ -58,7 +58,7 @@ def run(
             )
         )
     raw = not create_graph and modes.forward is None
-    task = _Task(keep_graph, raw, captures, targets)
+    task = _Task(roots, keep_graph, raw, captures, targets, outer)
     before = modes.grad_enabled
     modes.set_grad(create_graph)
     modes.backward = task
@@ -72,8 +72,13 @@ def run(
             names = names_for(arrays[0]) if arrays else None
             with current_device_kept():
                 task.run(roots, arrays, names)
+        task.at = None
         for callback in task.callbacks:  # which may add more
             callback()
+    except Exception:
+        if anomaly.enabled and task.at is not None:
+            tell_origin(task.at)
+        raise
     finally:
         modes.set_grad(before)
         modes.backward = outer
@@ -101,19 +106,29 @@ def _elsewhere(work: Callable[[], Any]) -> Any:
 
 
 class _Task:
-    """One backward pass. `running` is the node whose derivative is being computed."""
+    """One backward pass.
 
-    running: Node | None = None
+    In anomaly mode it tells at which node it is, and the node whose derivative is being computed (`running`), if need
+    be in a pass outside of this one.
+    """
+
+    at: Node | None = None
+    _reached: set[Node] | None = None
 
     def __init__(
         self,
+        roots: Sequence[Edge],
         keep_graph: bool,
         raw: bool,
         captures: dict[Edge, list[int]] | None,
         targets: Sequence[Edge] | None,
+        outer: _Task | None,
     ) -> None:
+        self.roots = roots
         self.keep_graph = keep_graph
         self.raw = raw
+        self.reaches_all: bool = captures is None and targets is None and (outer is None or outer.reaches_all)
+        self.running: Node | None = None if outer is None else outer.running
         self.callbacks: list[Callable[[], Any]] = []
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
@@ -126,6 +141,22 @@ class _Task:
                 self.captures.setdefault(node, {})[number] = positions
             self.results = [None] * sum(map(len, captures.values()))
 
+    def executes(self, node: Node) -> bool:
+        """Whether the pass delivers a gradient to `node`: it is reached, and led to what is asked for.
+
+        RuntimeError for a leaf that a pass of `grad` captures.
+        """
+        if self._reached is None:
+            self._reached = {root for root, _ in self.roots if root is not None}.union(self._dependencies(self.roots))
+        if node not in self._reached or self.wanted is None:
+            return node in self._reached
+        if node in self.captures and isinstance(node, AccumulateGrad):
+            raise RuntimeError(
+                "A leaf node was passed to _will_engine_execute_node but we are currently running autograd.grad(). "
+                "This is currently not supported."
+            )
+        return node in self.wanted or node in self.captures
+
     def run(self, roots: Sequence[Edge], seeds: list[Any], names: Any) -> None:
         waiting = self._dependencies(roots)
         if self.captures:
@@ -134,7 +165,7 @@ class _Task:
             self.wanted = self._leading_to(roots, self.targets).union(self.targets)
         raw, keep, captures, wanted = self.raw, self.keep_graph, self.captures, self.wanted
         switching = raw and len(MODULES) > 1  # more than one array package may be at work
-        call = local.modes.run
+        call, watched = local.modes.run, anomaly.enabled
         gradients: dict[Node, Any] = {}  # of nodes that wait; a list for several outputs
         ready: list[tuple[float, int, Node]] = []
         order = 0
@@ -150,6 +181,8 @@ class _Task:
             if node is None:
                 node = heappop(ready)[2]
             gradient = gradients.pop(node, None)
+            if watched:
+                self.at = node
             if switching and gradient is not None:
                 first = _first(gradient)
                 names = names_for(first)
@@ -184,16 +217,21 @@ class _Task:
                 needed = [e[0] is not None and (e[0] in wanted or e[0] in captures) for e in edges]
             if gradient is None and not node.takes_undefined:
                 made: Any = (None,) * len(edges)
-            elif anomaly.enabled:
+            elif watched:
                 made = self._watched(node, names, gradient, needed)
             elif node._user_code:
                 made = self._by_user(node, names, gradient, needed)
             elif raw:
+                if hooked and node._hooks.packed:  # type: ignore[union-attr]
+                    node._unpack()
                 made = call(node._apply, names, True, gradient, needed)
             else:
                 made = node._apply(names, False, gradient, needed)
             if hooked and node._hooks.after:  # type: ignore[union-attr]
                 made = self._posthooks(node, self._fitted(node, made, needed), gradient)
+            if watched:
+                made = self._fitted(node, made, needed)
+                check_nan(node, made)
             if not keep:
                 node._release()
             following = None
@@ -230,18 +268,13 @@ class _Task:
         outer, self.running = self.running, node
         try:
             if node._user_code:
-                made = self._by_user(node, names, gradient, needed)
-            elif self.raw:
-                made = local.modes.run(node._apply, names, True, gradient, needed)
-            else:
-                made = node._apply(names, False, gradient, needed)
-            check_nan(node, made)
-        except Exception:
-            tell_origin(node)
-            raise
+                return self._by_user(node, names, gradient, needed)
+            if not self.raw:
+                return node._apply(names, False, gradient, needed)
+            node._unpack()
+            return local.modes.run(node._apply, names, True, gradient, needed)
         finally:
             self.running = outer
-        return made
 
     def _by_user(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
         """A derivative that the user wrote, all of it checked, in the NumPy state of the user."""
@@ -530,6 +563,8 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
                 return
             if is_stretched(data):
                 raise RuntimeError(STRETCHED)
+            if local.modes.sparing is not None:
+                local.modes.sparing.before_write(before)
             local.modes.run(np.add if type(data) is np.ndarray else _add_into, data, gradient, data)
             bump(before._counter)
         return

@@ -60,7 +60,7 @@ class RemovableHandle:
 class Hooks:
     """What hangs on a node besides its derivative: all of it is rare, so it lives apart."""
 
-    __slots__ = ("after", "before", "metadata", "retained", "stands_for", "tensor_hooks")
+    __slots__ = ("after", "before", "metadata", "packed", "retained", "stands_for", "tensor_hooks", "unpacked")
 
     def __init__(self) -> None:
         self.tensor_hooks: dict[int, HookDict] = {}  # output number -> hooks of the tensor that it made
@@ -68,6 +68,8 @@ class Hooks:
         self.before = HookDict()  # the node's own prehooks
         self.after = HookDict()  # and its hooks
         self.metadata: dict[Any, Any] = {}
+        self.packed = False  # whether hooks packed something that the node saved
+        self.unpacked: dict[int, Any] = {}  # what `unpack` brought back of it, until `apply` takes it
         self.stands_for: Any = None  # weak reference to the node of the view that this node's result was written into
 
 
@@ -116,6 +118,9 @@ class Node:
 
         return call_node(self, gradients)
 
+    def _unpack(self) -> None:
+        """Bring back what hooks packed, for the next `apply` on arrays: hooks are user code and run outside of it."""
+
     def _release(self) -> None:
         """Forget the saved values."""
 
@@ -136,6 +141,14 @@ class Node:
     def metadata(self) -> dict[Any, Any]:
         """A dict of the user's own."""
         return self.ensure_hooks().metadata
+
+    @property
+    def requires_grad(self) -> bool:
+        """True: what needs no gradient makes no node."""
+        return True
+
+    def _set_sequence_nr(self, number: int) -> None:
+        self._sequence = number
 
     def _sequence_nr(self) -> int:
         return (1 << 64) - 1 if self._sequence == float("inf") else int(self._sequence)

@@ -34,7 +34,9 @@ class Modes:
         "forward_enabled",
         "grad_enabled",
         "inference",
-        "packing",  # (pack, unpack) of the innermost saved_tensors_hooks
+        "multithreading",  # whether backward may use threads of its own
+        "packing",  # the innermost of `pairs`; None where tensors are saved as they are
+        "pairs",  # (pack, unpack) of each saved_tensors_hooks that was entered
         "plain",
         "recording",  # grad mode, which inference mode overrules
         "refusing",  # why saved_tensors_hooks are not allowed
@@ -48,7 +50,9 @@ class Modes:
         self.run = context.run
         self.grad_enabled = True
         self.inference = False
-        self.packing: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+        self.multithreading = True
+        self.packing: Any = None
+        self.pairs: list[Any] = []
         self.refusing: str | None = None
         self.forward_enabled = True
         self.backward: Any = None
@@ -66,11 +70,11 @@ class Modes:
         self.grad_enabled = enabled
         self.recording = enabled and not self.inference
 
-
     def take_over(self, other: Modes) -> None:
         """Be as another thread's modes are."""
         for name in ("backward", "forward_enabled", "grad_enabled", "inference", "packing", "refusing", "sparing"):
             setattr(self, name, getattr(other, name))
+        self.pairs = list(other.pairs)
         self.settle()
 
 
@@ -124,6 +128,27 @@ def differentiates() -> bool:
 def is_inference_mode_enabled() -> bool:
     """Whether this thread is in inference mode."""
     return local.modes.inference
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly mode is on, in all threads."""
+    return anomaly.enabled
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode looks for NaN, where it is on."""
+    return anomaly.check_nan
+
+
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """Switch anomaly mode. TypeError for what is no bool."""
+    for position, (name, value) in enumerate((("enabled", enabled), ("check_nan", check_nan)), 1):
+        if not isinstance(value, bool):
+            raise TypeError(
+                f"set_anomaly_enabled(): argument '{name}' (position {position}) must be bool, not "
+                f"{type(value).__name__}"
+            )
+    anomaly.set(enabled, check_nan)
 
 
 class _Mode:
@@ -228,6 +253,31 @@ class set_grad_enabled(_Mode):
 
     def __str__(self) -> str:
         return f"set_grad_enabled(mode={self.mode})"
+
+
+class set_multithreading_enabled(_Mode):
+    """Set at once, until its end as a context manager, whether backward may use threads of its own.
+
+    It uses none but for very deep reentrance, which needs one, so this is a flag only. TypeError for what is no bool.
+    """
+
+    def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool):
+            raise TypeError(
+                "set_multithreading_enabled(): argument 'enabled' (position 1) must be bool, not "
+                f"{type(mode).__name__}"
+            )
+        self.previous = local.modes.multithreading
+        self.mode = local.modes.multithreading = mode
+
+    def clone(self) -> _Mode:
+        return set_multithreading_enabled(self.mode)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc_info: object) -> None:
+        local.modes.multithreading = self.previous
 
 
 class inference_mode(_Mode):

@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from refgrad.graph import NO_EDGE, Edge, Node
-from refgrad.modes import no_grad
+from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, Node
+from refgrad.modes import local, no_grad
 
 if TYPE_CHECKING:
     from refgrad.tensor import Tensor
 
-Pair = tuple[Callable[[Any], Any], Callable[[Any], Any]]
-"""What packs a saved tensor into any object, and what makes a tensor of it again."""
+
+class Pair(NamedTuple):
+    """What packs a saved tensor into any object, and what makes a tensor of it again."""
+
+    pack: Callable[[Any], Any]
+    unpack: Callable[[Any], Any]
+
+    def take(self, node: Any, outputs: Sequence[Tensor]) -> None:
+        """Pack what `node`, just recorded, has saved."""
+        node.pack_inputs(self)
+        node.pack_outputs(self, outputs)
+
+
+class Later:
+    """In force inside an in-place operation: outputs are packed when the target has been written."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.nodes: list[tuple[Any, Sequence[Tensor]]] = []
+
+    def take(self, node: Any, outputs: Sequence[Tensor]) -> None:
+        node.pack_inputs(self.pair)
+        self.nodes.append((node, outputs))
+
+    def pack_outputs(self, result: Tensor, target: Tensor) -> None:
+        """Pack the outputs; what was computed as `result` is `target` by now."""
+        for node, outputs in self.nodes:
+            node.pack_outputs(self.pair, [target if t is result else t for t in outputs])
+
 
 PACKED = object()
 """Stands for the version of a packed tensor, which is not checked: what was packed is the hooks' business."""
 
 
 class Packed:
-    """A saved tensor in the form that a pack hook gave it. `number`: it stands for a Python number."""
+    """A saved tensor in the form that a pack hook gave it.
 
-    __slots__ = ("edge", "number", "packed", "requires_grad", "unpack")
+    `output`: it is an output of the node that saves it, whose edge would be a cycle. `number`: it stands for a
+    Python number.
+    """
 
-    def __init__(self, tensor: Tensor, hooks: Pair, number: bool = False) -> None:
+    __slots__ = ("edge", "number", "packed", "unpack")
+
+    def __init__(self, tensor: Tensor, hooks: Pair, *, output: bool = False, number: bool = False) -> None:
         pack, self.unpack = hooks
-        self.requires_grad = tensor._rg
-        self.edge: Edge = tensor._gradient_edge() if tensor._rg else NO_EDGE
+        self.edge: Edge = tensor._gradient_edge() if tensor._rg and not output else NO_EDGE
         self.number = number
-        given = tensor.detach()
-        before = None if given.is_inference() else given._version
+        before = tensor._counter[0]
         with no_grad():
-            self.packed = pack(given)
-        if before is not None and given._version != before:
+            self.packed = pack(tensor)
+        if tensor._counter[0] != before:
             raise RuntimeError(
                 "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook can "
                 "not be modified by in-place operations as this can lead to unexpected side-effects. Please open an "
@@ -47,8 +76,7 @@ class Packed:
         """
         from refgrad.tensor import Tensor
 
-        with no_grad():
-            found = self.unpack(self.packed)
+        found = self.unpack(self.packed)
         if not isinstance(found, Tensor):
             raise TypeError(
                 "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
@@ -56,11 +84,14 @@ class Packed:
             )
         if self.number:
             return found.item()
-        edge = output_of or self.edge
-        if edge[0] is None or found._data.dtype.kind not in "fc":
-            return found
+        node, number = output_of or self.edge
+        if node is None or found._data.dtype.kind not in "fc":
+            return found.detach() if found._rg else found
         t = found.detach()
-        t._place(edge)
+        if isinstance(node, AccumulateGrad):  # another tensor in the place of the leaf
+            t._rg, t._accumulate = True, weakref.ref(node)
+        else:
+            t._place((node, number))
         return t
 
 
@@ -97,10 +128,30 @@ class SavedTensor:
     def register_hooks(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
         """Let `pack_hook` replace what is saved, now, and `unpack_hook` bring it back.
 
-        RuntimeError if hooks were set before, or if the graph was freed.
+        RuntimeError if hooks were set before, or if the graph was freed; TypeError for what cannot be called.
         """
-        for hook in (pack_hook, unpack_hook):
-            if not callable(hook):
-                raise TypeError(f"incompatible function arguments: a hook must be callable, not {type(hook).__name__}")
-        self._node.pack_one(self._place, (pack_hook, unpack_hook))
+        if not callable(pack_hook) or not callable(unpack_hook):
+            raise TypeError("register_hooks(): incompatible function arguments: two callables are expected")
+        self._node.pack_one(self._place, Pair(pack_hook, unpack_hook))
 
+
+def push_hooks(pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
+    """Let all tensors saved on this thread go through these hooks, until `pop_hooks`."""
+    if not callable(pack_hook) or not callable(unpack_hook):
+        raise TypeError("saved_tensors_hooks(): incompatible function arguments: two callables are expected")
+    modes = local.modes
+    if modes.refusing is not None:
+        raise RuntimeError(modes.refusing)
+    modes.pairs.append(Pair(pack_hook, unpack_hook))
+    modes.packing = modes.pairs[-1]
+    modes.settle()
+
+
+def pop_hooks() -> None:
+    """Back to the hooks that were in force before the latest ones."""
+    modes = local.modes
+    if not modes.pairs:
+        raise RuntimeError("no saved_tensors_hooks are in force on this thread")
+    modes.pairs.pop()
+    modes.packing = modes.pairs[-1] if modes.pairs else None
+    modes.settle()

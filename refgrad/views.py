@@ -198,6 +198,8 @@ class CopySlices(Node):
         self._sequence = next_sequence()
         self._hooks = None
         self._meta = ((base._data.shape, base._data.dtype),)
+        if write._hooks is not None and write._hooks.packed:
+            self.ensure_hooks().packed = True
 
     def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         """The gradient of the base with that of the part in its place; then those of the other operands."""
@@ -246,6 +248,10 @@ class CopySlices(Node):
         size, stride, _ = self.geometry
         extent = 0 if 0 in size else 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         return strided(xp, xp.empty((extent,), dtype), size, stride, 0)
+
+    def _unpack(self) -> None:
+        if self.write is not None:
+            self.write._unpack()
 
     def _release(self) -> None:
         self.write = None

@@ -7,13 +7,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from refgrad import dtypes, engine
-from refgrad.autograd import forward_ad, functional
+from refgrad.autograd import anomaly_mode, forward_ad, functional, grad_mode, graph
+from refgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from refgrad.autograd.function import Function
+from refgrad.autograd.grad_mode import _unsafe_preserve_version_counter
 from refgrad.autograd.gradcheck import gradcheck, gradgradcheck
+from refgrad.autograd.graph import GradientEdge
 from refgrad.autograd.variable import Variable
 from refgrad.devices import MODULES, NUMPY, current_device_kept
-from refgrad.graph import Edge
-from refgrad.modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from refgrad.graph import AccumulateGrad, Edge, Node
+from refgrad.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 from refgrad.ops.conversion import cast, zeros_like
 from refgrad.ops.joining import stack
 from refgrad.tensor import Tensor, wrap
@@ -21,19 +31,27 @@ from refgrad.tensor import Tensor, wrap
 __all__ = [
     "Function",
     "Variable",
+    "_unsafe_preserve_version_counter",
+    "anomaly_mode",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "forward_ad",
     "functional",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
+    "graph",
+    "inference_mode",
     "is_grad_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]
 
-Tensors = Tensor | Sequence[Tensor]
+Tensors = Tensor | GradientEdge | Sequence[Tensor | GradientEdge]
 _warned: list[bool] = []  # whether the warning of `create_graph` was given: once is enough, as in torch
 
 
@@ -43,6 +61,8 @@ def _seeds(outputs: Sequence[Any], gradients: Sequence[Any]) -> list[Tensor]:
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
     seeds = []
     for k, (out, given) in enumerate(zip(outputs, gradients, strict=False)):
+        if not isinstance(out, Tensor):
+            out = _stand_in(out)
         if isinstance(given, Tensor):
             seeds.append(_given_seed(k, out, given))
         elif given is None:
@@ -91,6 +111,7 @@ def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
     """
     if len(gradients) < len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
+    outputs = [out if isinstance(out, Tensor) else _stand_in(out) for out in outputs]
     batches: list[Any] = []
     for k, (out, given) in enumerate(zip(outputs, gradients, strict=False)):
         if isinstance(given, Tensor):
@@ -139,22 +160,56 @@ def _stacked(found: list[list[Tensor | None]], create_graph: bool) -> list[Tenso
         return [None if column[0] is None else stack(column) for column in zip(*found, strict=True)]
 
 
-def _edges(outputs: Sequence[Tensor]) -> list[Edge]:
-    for k, out in enumerate(outputs):
-        if not out._rg:
+def _edges(outputs: Sequence[Tensor | GradientEdge]) -> list[Edge]:
+    edges = [out._gradient_edge() if isinstance(out, Tensor) else _node_and_number(out) for out in outputs]
+    for k, (node, _) in enumerate(edges):
+        if node is None:
             raise RuntimeError(
                 f"element {k} of tensors does not require grad and does not have a grad_fn"
             )
-    return [out._gradient_edge() for out in outputs]
+    return edges
+
+
+def _node_and_number(edge: GradientEdge) -> Edge:
+    node, number, _ = edge
+    if not isinstance(node, Node):
+        raise RuntimeError(
+            f"GradientEdge's first object must be an autograd.graph.Node but got {type(node).__name__}"
+        )
+    if not 0 <= number < len(node._meta):
+        raise IndexError(f"{node.name()} has {len(node._meta)} outputs: there is no output {number}")
+    return node, number
+
+
+def _input_edge(value: Any) -> Edge:
+    if isinstance(value, Tensor):
+        return value._gradient_edge()
+    if isinstance(value, GradientEdge):
+        return _node_and_number(value)
+    raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(value).__name__}")
+
+
+def _stand_in(edge: Any) -> Tensor:
+    """A tensor of the shape and dtype that a gradient of `edge` must have, on the device of a leaf behind it."""
+    if not isinstance(edge, GradientEdge):
+        raise AssertionError("Expected output to be a torch.Tensor")
+    info = edge.node._input_metadata[edge.output_nr]
+    node: Any = edge.node
+    while len(MODULES) > 1 and not isinstance(node, AccumulateGrad):
+        node = next(following for following, _ in node.next_functions if following is not None)
+    xp = MODULES[type(node.variable._data)] if len(MODULES) > 1 else NUMPY
+    t = wrap(xp.broadcast_to(xp.zeros((), info.dtype.numpy), info.shape))
+    t._rg = True
+    return t
 
 
 def _sequence(value: Any) -> tuple[Any, ...]:
-    return (value,) if isinstance(value, Tensor) else tuple(value)
+    return (value,) if isinstance(value, (Tensor, GradientEdge)) else tuple(value)
 
 
 def _inputs(value: Any, function: str) -> tuple[Any, ...]:
-    """The tensors to differentiate by: one, several, or the values of a dict."""
-    if isinstance(value, Tensor):
+    """What to differentiate by: one tensor or edge, several, or the values of a dict."""
+    if isinstance(value, (Tensor, GradientEdge)):
         return (value,)
     if type(value) is dict:
         return tuple(value.values())
@@ -177,6 +232,7 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
     inputs: Any = None,
 ) -> None:
     """Accumulate gradients of `tensors` into the `.grad` of leaves, or of `inputs` only.
@@ -187,8 +243,20 @@ def backward(
     `create_graph` records the backward pass itself, so that it can be differentiated.
 
     Raises RuntimeError, as torch does, for roots that do not require grad, gradients of wrong
-    shape, freed graphs, and saved values that were modified in place.
+    shape, freed graphs, and saved values that were modified in place. Roots and inputs may be given as
+    `graph.GradientEdge`; nothing is accumulated for an input given so, unless it is a leaf. `grad_variables` is
+    an old name of `grad_tensors`.
     """
+    if grad_variables is not None:
+        warnings.warn(
+            "`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2
+        )
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only "
+                "use `grad_tensors`."
+            )
+        grad_tensors = grad_variables
     if inputs is not None:
         inputs = _inputs(inputs, "backward")
         if not inputs:
@@ -199,8 +267,9 @@ def backward(
     targets: list[Edge] | None = None
     if inputs is not None:
         for t in inputs:
-            t.retain_grad()
-        targets = [t._gradient_edge() for t in inputs]
+            if isinstance(t, Tensor):
+                t.retain_grad()
+        targets = [_input_edge(t) for t in inputs]
     if create_graph and not _warned:
         _warned.append(True)
         warnings.warn(
@@ -256,9 +325,6 @@ def grad(
             stacklevel=2,
         )
     roots, wanted = _sequence(outputs), _inputs(inputs, "grad")
-    for t in wanted:
-        if not isinstance(t, Tensor):
-            raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(t).__name__}")
     if not wanted:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     given = _gradients(grad_outputs, len(roots))
@@ -266,9 +332,9 @@ def grad(
     edges = _edges(roots)
     captures: dict[Edge, list[int]] = {}
     for k, t in enumerate(wanted):
-        if not t._rg:
+        if isinstance(t, Tensor) and not t._rg:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-        captures.setdefault(t._gradient_edge(), []).append(k)
+        captures.setdefault(_input_edge(t), []).append(k)
     keep_graph = create_graph if retain_graph is None else retain_graph
     last = len(passes) - 1
     results = [
@@ -290,6 +356,8 @@ def grad(
                     "allow_unused=True if this is the desired behavior."
                 )
             if materialize_grads:
+                if not isinstance(wanted[k], Tensor):
+                    raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
                 found[k] = zeros_like(wanted[k], requires_grad=create_graph)
     if type(inputs) is dict:
         return dict(zip(inputs, found, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import dtypes
+from refgrad.autograd.execution import ImperativeEngine
 from refgrad.ops.constants import empty
 from refgrad.tensor import Tensor
 
@@ -21,6 +22,8 @@ class Variable(metaclass=_OfTensors):
 
     TypeError for what is no tensor, RuntimeError for integers that are to require grad.
     """
+
+    _execution_engine = ImperativeEngine()
 
     def __new__(cls, data: Any = None, requires_grad: bool = False) -> Any:
         if data is None:

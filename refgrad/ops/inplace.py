@@ -18,7 +18,7 @@ from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
 from refgrad.layout import STRETCHED, is_dense, is_stretched
 from refgrad.modes import local
 from refgrad.ops.record import Op, OpNode, broadcast_error
-from refgrad.saved import PACKED
+from refgrad.saved import Later
 from refgrad.tensor import Tensor, wrap
 from refgrad.views import rebase
 
@@ -83,6 +83,8 @@ def before_write(target: Tensor, recording: bool, copy: bool) -> Tensor:
 
 def write(target: Tensor, values: Array) -> None:
     """Overwrite the target's values and count the write."""
+    if local.modes.sparing is not None:
+        local.modes.sparing.before_write(target)
     target._data[...] = values
     bump(target._counter)
 
@@ -100,10 +102,9 @@ def adopt(target: Tensor, result: Tensor) -> None:
     # A saved result is the target's own memory, and its version counts.
     versions = list(node.versions)
     for k in node.plan.results:
-        if versions[k] is not PACKED:
-            node.saved[k]._data = target._data
-            node.saved[k]._counter = target._counter
-            versions[k] = target._counter[0]
+        node.saved[k]._data = target._data
+        node.saved[k]._counter = target._counter
+        versions[k] = target._counter[0]
     node.versions = tuple(versions)
     if target._view is not None:
         node.ensure_hooks().stands_for = weakref.ref(target.grad_fn)
@@ -131,15 +132,23 @@ def inplace(
         if level is not None and not level.concerns(self, (*args, *kwargs.values())):
             level = None
         old = before_write(self, recording, copy=recording or level is not None)
-        if level is not None:
-            level.lend(self, old)
-        result = function(old, *args, **kwargs)
-        check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
-        write(self, result._data)
-        if result._edge is not None and result is not old:
-            adopt(self, result)
-        if level is not None:
-            level.write(self, result)
+        packing = modes.packing
+        if packing is not None:
+            modes.packing = Later(packing)
+        try:
+            if level is not None:
+                level.lend(self, old)
+            result = function(old, *args, **kwargs)
+            check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
+            write(self, result._data)
+            if result._edge is not None and result is not old:
+                adopt(self, result)
+            if level is not None:
+                level.write(self, result)
+        finally:
+            later, modes.packing = modes.packing, packing
+        if later is not None:
+            later.pack_outputs(result, self)
         return self
 
     call.__name__ = call.__qualname__ = name

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, ClassVar
 
@@ -39,6 +39,7 @@ from refgrad.views import short_name, view_of
 Formula = Callable[..., Any]
 OPS: dict[str, Op] = {}
 _new = object.__new__
+_NUMBERS = (bool, int, float, complex)
 _PLAIN = (dtypes.float64.numpy, dtypes.float32.numpy)
 
 
@@ -198,9 +199,16 @@ class OpNode(Node):
             return [self._output(t, n) for n, t in enumerate(value)] if several else self._output(value, 0)
         return list(value) if several else value
 
+    def _unpack(self) -> None:
+        if self._hooks is not None and self._hooks.packed and self.saved is not None:
+            ahead = {k: self._unpacked(k) for k, version in enumerate(self.versions) if version is PACKED}
+            self._hooks.unpacked = ahead
+
     def _unpacked(self, k: int) -> Any:
         """A saved value that went through hooks, as they give it back."""
-        assert self.saved is not None
+        assert self.saved is not None and self._hooks is not None
+        if k in self._hooks.unpacked:
+            return self._hooks.unpacked.pop(k)
         value, results = self.saved[k], k in self.plan.results
         if type(value) is tuple:
             return [p.placed((self, number) if results else None) for number, p in enumerate(value)]
@@ -224,35 +232,66 @@ class OpNode(Node):
             t._place(self._own_place(number))
         return t
 
-    def pack(self, hooks: Pair) -> None:
-        """Let hooks replace all that was saved."""
-        for k in range(len(self.versions)):
-            self.pack_one(k, hooks)
+    def pack_inputs(self, hooks: Pair) -> None:
+        """Let hooks replace all tensors that were saved, but outputs."""
+        for k, version in enumerate(self.versions):
+            value = self.saved[k]  # type: ignore[index]
+            if version is None or self.plan.names[k].startswith("result"):
+                continue
+            if type(version) is tuple:
+                self._put(k, tuple([Packed(t, hooks) for t in value]))
+            else:
+                self._put(k, Packed(value, hooks))
+
+    def pack_outputs(self, hooks: Pair, outputs: Sequence[Tensor]) -> None:
+        """Let hooks replace outputs that were saved: they are given them as the user will see them."""
+        for k, name in enumerate(self.plan.names):
+            if name == "results":
+                self._put(k, tuple([Packed(t, hooks, output=True) for t in outputs]))
+            elif name in ("result", "result1"):
+                self._put(k, Packed(outputs[name == "result1"], hooks, output=True))
 
     def pack_one(self, k: int, hooks: Pair) -> None:
-        """Let hooks replace one saved value, where that is a tensor or stands for one."""
+        """Let hooks replace one saved value that is a tensor, or a number that stands for one."""
         if self.saved is None:
-            raise RuntimeError(FREED)
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
+                "graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
+                "to backward through the graph a second time or if you need to access saved variables after calling "
+                "backward."
+            )
         if self.versions[k] is PACKED:
-            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set.")
-        value, name = self.saved[k], self.plan.names[k]
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
+                "hooks is allowed at a time."
+            )
+        value = self.saved[k]
         if isinstance(value, Tensor):
-            packed: Any = Packed(value, hooks)
-        elif type(value) is tuple and value and isinstance(value[0], Tensor):
-            packed = tuple([Packed(t, hooks) for t in value])
-        elif name in self.op.inputs and type(value) in (int, float, complex):
-            packed = Packed(wrap(NUMPY.asarray(value)), hooks, number=True)  # torch makes a tensor of the number
+            output = k in self.plan.results
+            packed = Packed(value.detach(), hooks, output=output)
+            if not output:
+                packed.edge = value._gradient_edge()
         else:
-            return
+            packed = Packed(wrap(NUMPY.asarray(value)), hooks, number=True)  # torch makes a tensor of the number
+        self._put(k, packed)
+
+    def _put(self, k: int, packed: Any) -> None:
+        assert self.saved is not None
         self.saved = (*self.saved[:k], packed, *self.saved[k + 1 :])
         self.versions = (*self.versions[:k], PACKED, *self.versions[k + 1 :])
+        self.ensure_hooks().packed = True
 
     def __getattr__(self, name: str) -> Any:
         """Saved values: `_saved_self` gives one, `_raw_saved_self` a handle on which hooks can be registered."""
-        start = "_raw_saved_" if name.startswith("_raw_saved_") else "_saved_"
-        if name.startswith(start) and name.removeprefix(start) in self.plan.names:
-            k = self.plan.names.index(name.removeprefix(start))
-            return SavedTensor(self, k) if start == "_raw_saved_" else self._tensor(k)
+        raw = name.startswith("_raw_saved_")
+        saved = name.removeprefix("_raw" if raw else "").removeprefix("_saved_")
+        if name.startswith(("_raw_saved_", "_saved_")) and saved in self.plan.names:
+            k = self.plan.names.index(saved)
+            if raw and (saved in self.op.inputs or type(self.versions[k]) is int or self.versions[k] is PACKED):
+                return SavedTensor(self, k)
+            if not raw:
+                found = self._tensor(k)  # torch makes a tensor of a number
+                return wrap(NUMPY.asarray(found)) if saved in self.op.inputs and type(found) in _NUMBERS else found
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _producer(self, saved: Tensor) -> str | None:
@@ -542,10 +581,10 @@ class Op:
         node._hooks = None
         node._sequence = next_sequence()
         node._meta = tuple([(t._data.shape, t._data.dtype) for t in outputs])
-        if not local.modes.plain:
-            extra(node)
         for k, t in marked:
             t._place((node, k))
+        if not local.modes.plain:
+            extra(node, outputs)
 
 
 def _output(made: Any) -> Tensor:
@@ -563,13 +602,13 @@ def _bare(unpacked: Any) -> Any:
     return unpacked._data if isinstance(unpacked, Tensor) else unpacked
 
 
-def extra(node: OpNode) -> None:
+def extra(node: OpNode, outputs: Sequence[Tensor]) -> None:
     """What a node gets where modes are on that are rare."""
     modes = local.modes
     if anomaly.enabled:
         note_origin(node)
     if modes.packing is not None:
-        node.pack(modes.packing)
+        modes.packing.take(node, outputs)
 
 
 def _on_one_device(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

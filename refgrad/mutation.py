@@ -1,0 +1,67 @@
+"""Writes into saved tensors, where they are allowed: what was saved is copied before the first write."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from refgrad.layout import owner_of
+
+if TYPE_CHECKING:
+    from refgrad.tensor import Tensor
+
+OUTSIDE = (
+    "Trying to backward outside of the 'allow_mutation_on_saved_tensors' context"
+    "in which the graph was originally recorded."
+)
+
+
+class Handle:
+    """What a graph keeps of a saved tensor."""
+
+
+class Spared:
+    """The saved tensors of one `allow_mutation_on_saved_tensors`: as they are (`original`), or copied (`cloned`).
+
+    Both are kept as long as a graph keeps their handle.
+    """
+
+    def __init__(self) -> None:
+        self.original: weakref.WeakKeyDictionary[Handle, Tensor] = weakref.WeakKeyDictionary()
+        self.cloned: weakref.WeakKeyDictionary[Handle, Tensor] = weakref.WeakKeyDictionary()
+        self._looking_into: dict[int, weakref.WeakSet[Handle]] = {}  # by `id` of the array that owns the memory
+        self.open = True
+
+    def pack(self, tensor: Tensor) -> Handle:
+        """A handle for a saved tensor; the same one for what was saved before and not written since."""
+        handles = self._looking_into.setdefault(id(owner_of(tensor._data)), weakref.WeakSet())
+        for handle in handles:
+            before = self.original.get(handle)
+            if before is not None and before._data is tensor._data:
+                return handle
+        handle = Handle()
+        handles.add(handle)
+        self.original[handle] = tensor.detach()  # with its node it would be a cycle
+        return handle
+
+    def unpack(self, handle: Handle) -> Tensor:
+        """The tensor as it was saved. AssertionError outside of the context."""
+        found = self.cloned.get(handle) if self.open else None
+        if found is None:
+            found = self.original.get(handle) if self.open else None
+        if found is None:
+            raise AssertionError(OUTSIDE)
+        return found
+
+    def before_write(self, target: Tensor) -> None:
+        """Copy what was saved and looks into the memory of `target`."""
+        for handle in self._looking_into.pop(id(owner_of(target._data)), ()):
+            saved = self.original.pop(handle, None)
+            if saved is not None:
+                self.cloned[handle] = saved.clone()
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self.original.clear()
+        self.cloned.clear()
+        self._looking_into.clear()
