@@ -24,6 +24,7 @@ from refgrad.graph import AccumulateGrad, Edge, HookDict, Node
 from refgrad.layout import STRETCHED, copy_order, is_dense, is_stretched
 from refgrad.modes import anomaly, local
 from refgrad.ops.names import TENSORS, names_for
+from refgrad.ops.record import broadcast_error
 from refgrad.tensor import Tensor, wrap
 
 DEPTH = 60  # backward passes within each other on one thread; the next go to a thread of their own, as in torch
@@ -137,8 +138,8 @@ class _Task:
         self.wanted: set[Node] | None = None  # the nodes to run; None for all
         if captures is not None:
             for (node, number), positions in captures.items():
-                assert node is not None
-                self.captures.setdefault(node, {})[number] = positions
+                if node is not None:  # nothing can reach a view that requires grad for its base's sake only
+                    self.captures.setdefault(node, {})[number] = positions
             self.results = [None] * sum(map(len, captures.values()))
 
     def executes(self, node: Node) -> bool:
@@ -159,7 +160,7 @@ class _Task:
 
     def run(self, roots: Sequence[Edge], seeds: list[Any], names: Any) -> None:
         waiting = self._dependencies(roots)
-        if self.captures:
+        if self.results:
             self.wanted = self._leading_to(roots, self.captures)
         elif self.targets is not None:
             self.wanted = self._leading_to(roots, self.targets).union(self.targets)
@@ -223,8 +224,9 @@ class _Task:
                 made = self._by_user(node, names, gradient, needed)
             elif raw:
                 if hooked and node._hooks.packed:  # type: ignore[union-attr]
-                    node._unpack()
-                made = call(node._apply, names, True, gradient, needed)
+                    made = self._with_unpacked(node, names, gradient, needed)
+                else:
+                    made = call(node._apply, names, True, gradient, needed)
             else:
                 made = node._apply(names, False, gradient, needed)
             if hooked and node._hooks.after:  # type: ignore[union-attr]
@@ -271,14 +273,23 @@ class _Task:
                 return self._by_user(node, names, gradient, needed)
             if not self.raw:
                 return node._apply(names, False, gradient, needed)
-            node._unpack()
-            return local.modes.run(node._apply, names, True, gradient, needed)
+            return self._with_unpacked(node, names, gradient, needed)
         finally:
             self.running = outer
 
     def _by_user(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
         """A derivative that the user wrote, all of it checked, in the NumPy state of the user."""
         return self._fitted(node, node._apply(names, self.raw, gradient, needed), None)
+
+    def _with_unpacked(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
+        """A derivative on arrays, of a node that may have to unpack first."""
+        found = node._unpack()
+        try:
+            return local.modes.run(node._apply, names, True, gradient, needed)
+        except ValueError:
+            if not found:
+                raise
+            raise broadcast_error(gradient, *found) from None  # hooks gave back another shape
 
     def _dependencies(self, roots: Sequence[Edge]) -> dict[Node, int]:
         """How many edges of the graph lead into each node that can be reached."""

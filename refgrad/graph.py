@@ -69,7 +69,7 @@ class Hooks:
         self.after = HookDict()  # and its hooks
         self.metadata: dict[Any, Any] = {}
         self.packed = False  # whether hooks packed something that the node saved
-        self.unpacked: dict[int, Any] = {}  # what `unpack` brought back of it, until `apply` takes it
+        self.unpacked: dict[int, Any] = {}  # the arrays that `unpack` made of it, until `apply` takes them
         self.stands_for: Any = None  # weak reference to the node of the view that this node's result was written into
 
 
@@ -118,8 +118,9 @@ class Node:
 
         return call_node(self, gradients)
 
-    def _unpack(self) -> None:
+    def _unpack(self) -> list[Any]:
         """Bring back what hooks packed, for the next `apply` on arrays: hooks are user code and run outside of it."""
+        return []
 
     def _release(self) -> None:
         """Forget the saved values."""

@@ -33,6 +33,7 @@ class Later:
         self.nodes: list[tuple[Any, Sequence[Tensor]]] = []
 
     def take(self, node: Any, outputs: Sequence[Tensor]) -> None:
+        node.ensure_hooks().packed = True  # already, for who looks before
         node.pack_inputs(self.pair)
         self.nodes.append((node, outputs))
 
@@ -69,11 +70,8 @@ class Packed:
                 "issue if you need to perform in-place operations on the input to a pack hook."
             )
 
-    def placed(self, output_of: Edge | None) -> Any:
-        """What the unpack hook gives, in its place in the graph; the number, if it stands for one.
-
-        `output_of`: where it stands if it is an output of the node that saved it.
-        """
+    def restored(self) -> Any:
+        """The tensor that the unpack hook gives; the number, if it stands for one."""
         from refgrad.tensor import Tensor
 
         found = self.unpack(self.packed)
@@ -82,8 +80,13 @@ class Packed:
                 "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
                 f"{type(found).__name__}"
             )
+        return found.item() if self.number else found
+
+    def placed(self, output_of: Edge | None) -> Any:
+        """The same in its place in the graph. `output_of`: where it stands as an output of the node that saved it."""
+        found = self.restored()
         if self.number:
-            return found.item()
+            return found
         node, number = output_of or self.edge
         if node is None or found._data.dtype.kind not in "fc":
             return found.detach() if found._rg else found
@@ -122,8 +125,8 @@ def check_attached(node: Node, values: Iterable[Any]) -> None:
 class SavedTensor:
     """One saved tensor of a node, on which hooks can be registered as long as it has none."""
 
-    def __init__(self, node: Any, place: int) -> None:
-        self._node, self._place = node, place
+    def __init__(self, node: Any, place: int | None) -> None:
+        self._node, self._place = node, place  # no place: the node did not need to save it
 
     def register_hooks(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
         """Let `pack_hook` replace what is saved, now, and `unpack_hook` bring it back.

@@ -249,9 +249,8 @@ class CopySlices(Node):
         extent = 0 if 0 in size else 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
         return strided(xp, xp.empty((extent,), dtype), size, stride, 0)
 
-    def _unpack(self) -> None:
-        if self.write is not None:
-            self.write._unpack()
+    def _unpack(self) -> list[Array]:
+        return [] if self.write is None else self.write._unpack()
 
     def _release(self) -> None:
         self.write = None

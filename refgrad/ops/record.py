@@ -165,7 +165,7 @@ class OpNode(Node):
             if version is None:
                 values.append(value)
             elif version is PACKED:
-                values.append(_bare(self._unpacked(k)))
+                values.append(self._hooks.unpacked.pop(k))  # type: ignore[union-attr]
             elif type(version) is tuple:
                 for t, v in zip(value, version, strict=True):
                     if t._counter[0] != v:
@@ -199,16 +199,22 @@ class OpNode(Node):
             return [self._output(t, n) for n, t in enumerate(value)] if several else self._output(value, 0)
         return list(value) if several else value
 
-    def _unpack(self) -> None:
-        if self._hooks is not None and self._hooks.packed and self.saved is not None:
-            ahead = {k: self._unpacked(k) for k, version in enumerate(self.versions) if version is PACKED}
-            self._hooks.unpacked = ahead
+    def _unpack(self) -> list[Array]:
+        if self.saved is None or self._hooks is None or not self._hooks.packed:
+            return []
+        found: list[Array] = []
+        for k, version in enumerate(self.versions):
+            if version is PACKED:
+                value = self.saved[k]
+                several = type(value) is tuple
+                made = [_bare(p.restored()) for p in (value if several else (value,))]
+                self._hooks.unpacked[k] = made if several else made[0]
+                found += made
+        return found
 
     def _unpacked(self, k: int) -> Any:
-        """A saved value that went through hooks, as they give it back."""
-        assert self.saved is not None and self._hooks is not None
-        if k in self._hooks.unpacked:
-            return self._hooks.unpacked.pop(k)
+        """A saved value that went through hooks, as they give it back: tensors in their place in the graph."""
+        assert self.saved is not None
         value, results = self.saved[k], k in self.plan.results
         if type(value) is tuple:
             return [p.placed((self, number) if results else None) for number, p in enumerate(value)]
@@ -217,12 +223,8 @@ class OpNode(Node):
     def _own_place(self, number: int) -> Edge:
         """Where an output of this node stands in the graph: at another node if it was written into a view."""
         reference = self._hooks.stands_for if self._hooks is not None else None
-        if reference is None:
-            return self, number
-        node = reference()
-        if node is None:
-            raise RuntimeError("No grad_fn for non-leaf saved tensor")
-        return node, 0
+        node = None if reference is None else reference()
+        return (self, number) if node is None else (node, 0)
 
     def _output(self, saved: Tensor, number: int) -> Tensor:
         """A saved output back in its place: it was saved without history, which would be a cycle."""
@@ -251,8 +253,10 @@ class OpNode(Node):
             elif name in ("result", "result1"):
                 self._put(k, Packed(outputs[name == "result1"], hooks, output=True))
 
-    def pack_one(self, k: int, hooks: Pair) -> None:
+    def pack_one(self, k: int | None, hooks: Pair) -> None:
         """Let hooks replace one saved value that is a tensor, or a number that stands for one."""
+        if k is None:
+            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
         if self.saved is None:
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
@@ -285,8 +289,10 @@ class OpNode(Node):
         """Saved values: `_saved_self` gives one, `_raw_saved_self` a handle on which hooks can be registered."""
         raw = name.startswith("_raw_saved_")
         saved = name.removeprefix("_raw" if raw else "").removeprefix("_saved_")
-        if name.startswith(("_raw_saved_", "_saved_")) and saved in self.plan.names:
-            k = self.plan.names.index(saved)
+        if name.startswith(("_raw_saved_", "_saved_")) and saved in self.op.plans[max(self.op.wanting, 0)].names:
+            k = self.plan.names.index(saved) if saved in self.plan.names else None
+            if k is None:  # there is something of this name, but not here
+                return SavedTensor(self, None) if raw else None
             if raw and (saved in self.op.inputs or type(self.versions[k]) is int or self.versions[k] is PACKED):
                 return SavedTensor(self, k)
             if not raw:
@@ -596,9 +602,7 @@ def _output(made: Any) -> Tensor:
 
 
 def _bare(unpacked: Any) -> Any:
-    """Arrays instead of tensors, in what `OpNode` unpacked."""
-    if isinstance(unpacked, list):
-        return [t._data for t in unpacked]
+    """The array of a tensor; a number as it is."""
     return unpacked._data if isinstance(unpacked, Tensor) else unpacked
 
 

@@ -217,6 +217,16 @@ def materialized_gradients(torch):
     return found
 
 
+@case(12, 24)
+def a_view_that_requires_grad_for_its_base_is_not_reached(torch):
+    b = torch.ones(4)
+    v = b[1:]
+    b.requires_grad_()
+    total = (v * 2).sum()
+    refused = error(torch.autograd.grad, total, v, retain_graph=True)
+    return refused, torch.autograd.grad(total, v, allow_unused=True), b.grad, v.grad
+
+
 # Hooks on several tensors
 
 
