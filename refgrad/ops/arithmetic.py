@@ -316,7 +316,7 @@ _lerp_tensor = Op(
     {
         "self": lambda F, g, weight: g * (1 - weight).conjugate(),
         "end": lambda F, g, weight: g * weight.conjugate(),
-        "weight": lambda F, g, self, end: g * (end - self).conjugate(),
+        "weight": lambda F, g, self, end, weight: g * (end - self).conjugate(),  # torch saves it all the same
     },
     inputs=("self", "end", "weight"),
     check=without(dtypes.BOOL, dtypes.INTEGRAL, kernel="lerp_kernel_tensor"),
@@ -368,7 +368,7 @@ _addcdiv = Op(
     "addcdiv",
     in_single(lambda xp, x, a, b, value: x + value * a / b),
     {
-        "self": lambda F, g: g,
+        "self": lambda F, g, tensor2: g,  # torch saves it all the same, and so sees that it was modified
         "tensor1": lambda F, g, tensor2, value: g * (value / tensor2).conjugate(),
         "tensor2": lambda F, g, tensor1, tensor2, value: -g * (value * tensor1 / (tensor2 * tensor2)).conjugate(),
     },

@@ -86,7 +86,7 @@ class Plan:
     number of the edge, the formula, and how to pick its arguments from the saved values.
     """
 
-    __slots__ = ("formulas", "freed", "inputs", "joint", "names", "only_inputs", "results", "sources")
+    __slots__ = ("formulas", "freed", "inputs", "joint", "names", "only_inputs", "ordered", "results", "sources")
 
     def __init__(self, op: Op, mask: int) -> None:
         chosen: list[tuple[int, Formula]]
@@ -101,6 +101,8 @@ class Plan:
         wanted = [tuple(inspect.signature(f).parameters)[2:] for _, f in chosen]
         self.names = tuple(dict.fromkeys(name for names in wanted for name in names))
         self.sources = tuple(value_source(op, name) for name in self.names)
+        # As torch packs and unpacks: inputs, then outputs, by name.
+        self.ordered = sorted(range(len(self.names)), key=lambda k: (self.names[k].startswith("result"), self.names[k]))
         self.results = tuple(k for k, name in enumerate(self.names) if name in ("result", "results"))
         self.inputs = tuple(op.inputs.index(name) for name in self.names if name in op.inputs)
         self.only_inputs = len(self.inputs) == len(self.names)
@@ -180,7 +182,12 @@ class OpNode(Node):
     def _tensors(self) -> list[Any]:
         """The saved values with tensors in their place in the graph, to be differentiated again."""
         check_attached(self, self.saved or ())
-        return [self._tensor(k) for k in range(len(self.versions))]
+        if self._hooks is None or not self._hooks.packed:
+            return [self._tensor(k) for k in range(len(self.versions))]
+        values: list[Any] = [None] * len(self.versions)
+        for k in self.plan.ordered:
+            values[k] = self._tensor(k)
+        return values
 
     def _tensor(self, k: int) -> Any:
         """One saved value, with tensors in their place in the graph."""
@@ -203,8 +210,8 @@ class OpNode(Node):
         if self.saved is None or self._hooks is None or not self._hooks.packed:
             return []
         found: list[Array] = []
-        for k, version in enumerate(self.versions):
-            if version is PACKED:
+        for k in self.plan.ordered:
+            if self.versions[k] is PACKED:
                 value = self.saved[k]
                 several = type(value) is tuple
                 made = [_bare(p.restored()) for p in (value if several else (value,))]
@@ -236,8 +243,8 @@ class OpNode(Node):
 
     def pack_inputs(self, hooks: Pair) -> None:
         """Let hooks replace all tensors that were saved, but outputs."""
-        for k, version in enumerate(self.versions):
-            value = self.saved[k]  # type: ignore[index]
+        for k in self.plan.ordered:
+            value, version = self.saved[k], self.versions[k]  # type: ignore[index]
             if version is None or self.plan.names[k].startswith("result"):
                 continue
             if type(version) is tuple:

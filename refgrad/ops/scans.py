@@ -238,7 +238,8 @@ def _running_extremum(better: str) -> Kernel:
     return _one_dim_up(kernel)
 
 
-def _extremum_self(F: Any, g: Any, self_shape: Any, result1: Any, dim: int) -> Any:
+def _extremum_self(F: Any, g: Any, self: Any, self_shape: Any, result1: Any, dim: int) -> Any:
+    # `self` is saved without need, as in torch, which so sees that it was modified
     return F.scatter_add(F.new_zeros(g[0], shape=self_shape), result1, g[0], dim=dim)
 
 

@@ -70,8 +70,8 @@ def _gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
 _gather_op = Op(
     "gather",
     _gather,
-    {
-        "self": lambda F, g, self_shape, index, dim: F.scatter_add(
+    {  # the input is saved without need, as in torch, which so sees that it was modified
+        "self": lambda F, g, self, self_shape, index, dim: F.scatter_add(
             F.new_zeros(g, shape=self_shape), index, g, dim=dim
         )
     },
@@ -262,7 +262,7 @@ _index_add_op = Op(
     _index_add,
     {
         "self": lambda F, g: g,
-        "source": lambda F, g, source_shape, index, dim, alpha: F.reshape(
+        "source": lambda F, g, source, source_shape, index, dim, alpha: F.reshape(  # saved as `self` of gather
             F.index_select(g, index, dim=dim) * alpha, shape=source_shape
         ),
     },

@@ -376,6 +376,57 @@ def several_outputs_and_sequences(torch):
     return x.grad
 
 
+@case(76, 78)
+def what_is_saved_without_need_is_checked_all_the_same(torch):
+    index, c = torch.tensor([0, 1]), torch.tensor([2.0, 3.0], dtype=torch.float64)
+    calls = (
+        lambda y, c: torch.gather(y, 0, index),
+        lambda y, c: torch.take_along_dim(y, index, 0),
+        lambda y, c: torch.cummax(y, 0)[0],
+        lambda y, c: torch.cummin(y, 0)[0],
+        lambda y, c: torch.index_add(c, 0, index, y),
+        lambda y, c: torch.lerp(c, c.clone(), y),
+        lambda y, c: torch.addcdiv(y, c.clone(), c),
+        lambda y, c: torch.pow(y, c),
+        lambda y, c: torch.float_power(y, c),
+        lambda y, c: torch.addcmul(y, c, c),
+        lambda y, c: y + c,
+    )
+    found = []
+    for call in calls:
+        for victim in range(3):
+            y, other = leaf(torch, 1, 2) * 1, c.clone()
+            made = call(y, other)
+            with torch.no_grad():
+                (y, other, made)[victim].mul_(2)
+            found.append(error(made.sum().backward))
+    return found
+
+
+@case(141)
+def the_order_of_packing(torch):
+    calls = (
+        lambda a, b, c: a / b,
+        lambda a, b, c: torch.addcmul(a, b, c),
+        lambda a, b, c: torch.atan2(a, b),
+        lambda a, b, c: torch.lerp(a, b, c),
+        lambda a, b, c: torch.clamp(a, b, c),
+        lambda a, b, c: torch.pow(a, b),
+        lambda a, b, c: torch.dot(a, b),
+        lambda a, b, c: torch.mv(a.view(1, 2), b),
+        lambda a, b, c: torch.addmm(a, b.view(2, 1), c.view(1, 2)),
+        lambda a, b, c: torch.maximum(a, b) * torch.where(a > b, a, c),
+    )
+    found = []
+    for call in calls:
+        log = Log(torch)
+        with log.hooks:
+            made = call(leaf(torch, 0.5, 0.25), leaf(torch, 0.125, 2), leaf(torch, 3, 5))
+        made.sum().backward()
+        found.append(list(log))
+    return found
+
+
 def test_hooks_are_for_one_thread() -> None:
     x, log = leaf(refgrad, 1, 2), Log(refgrad)
     thread = threading.Thread(target=lambda: (x * x).sum().backward())
