@@ -8,10 +8,12 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from refgrad.graph import Node
 from refgrad.modes import anomaly, local
+
+if TYPE_CHECKING:
+    from refgrad.graph import Node
 
 _TRACE, _PARENT = "traceback_", "parent_"
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")
@@ -22,8 +24,10 @@ def note_origin(node: Node) -> None:
     kept = node.metadata
     kept[_TRACE] = traceback.format_stack(_caller())
     task = local.modes.backward
-    if task is not None and task.running is not None:
-        kept[_PARENT] = task.running
+    while task is not None and task.at is None:
+        task = task.outer
+    if task is not None:
+        kept[_PARENT] = task.at
 
 
 def _caller() -> FrameType | None:
@@ -35,39 +39,24 @@ def _caller() -> FrameType | None:
 
 
 def tell_origin(node: Node) -> None:
-    """Warn where the operation was called whose derivative has just failed."""
-    trace = node.metadata.get(_TRACE)
-    if trace is None:
-        warnings.warn(
-            f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during "
-            "forward pass for more information.",
-            UserWarning,
-            stacklevel=2,
-        )
-        return
-    warnings.warn(
-        f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n{''.join(trace)}",
-        UserWarning,
-        stacklevel=2,
-    )
+    """Warn where the operation was called whose derivative has just failed, and what that was computed for."""
+    _tell(node, "Error detected in", "caused the error")
     parent = node.metadata.get(_PARENT)
     while parent is not None:
-        trace = parent.metadata.get(_TRACE)
-        if trace is None:
-            warnings.warn(
-                f"\n\nPrevious calculation was induced by {parent.name()}. No forward pass information available. "
-                "Enable detect anomaly during forward pass for more information.",
-                UserWarning,
-                stacklevel=2,
-            )
-            return
-        warnings.warn(
-            f"\n\nPrevious calculation was induced by {parent.name()}. Traceback of forward call that induced the "
-            f"previous calculation:\n{''.join(trace)}",
-            UserWarning,
-            stacklevel=2,
-        )
+        _tell(parent, "\n\nPrevious calculation was induced by", "induced the previous calculation")
         parent = parent.metadata.get(_PARENT)
+
+
+def _tell(node: Node, what: str, why: str) -> None:
+    trace = node.metadata.get(_TRACE)
+    if trace is None:
+        message = (
+            f"Error detected in {node.name()}. No forward pass information available. Enable detect anomaly during "
+            "forward pass for more information."
+        )
+    else:
+        message = f"{what} {node.name()}. Traceback of forward call that {why}:\n{''.join(trace)}"
+    warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def check_nan(node: Node, gradients: Sequence[Any]) -> None:

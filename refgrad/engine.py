@@ -107,11 +107,7 @@ def _elsewhere(work: Callable[[], Any]) -> Any:
 
 
 class _Task:
-    """One backward pass.
-
-    In anomaly mode it tells at which node it is, and the node whose derivative is being computed (`running`), if need
-    be in a pass outside of this one.
-    """
+    """One backward pass. In anomaly mode it tells which node it is at."""
 
     at: Node | None = None
     _reached: set[Node] | None = None
@@ -126,10 +122,10 @@ class _Task:
         outer: _Task | None,
     ) -> None:
         self.roots = roots
+        self.outer = outer
         self.keep_graph = keep_graph
         self.raw = raw
         self.reaches_all: bool = captures is None and targets is None and (outer is None or outer.reaches_all)
-        self.running: Node | None = None if outer is None else outer.running
         self.callbacks: list[Callable[[], Any]] = []
         self.results: list[Tensor | None] = []
         self.captures: dict[Node, dict[int, list[int]]] = {}
@@ -218,8 +214,6 @@ class _Task:
                 needed = [e[0] is not None and (e[0] in wanted or e[0] in captures) for e in edges]
             if gradient is None and not node.takes_undefined:
                 made: Any = (None,) * len(edges)
-            elif watched:
-                made = self._watched(node, names, gradient, needed)
             elif node._user_code:
                 made = self._by_user(node, names, gradient, needed)
             elif raw:
@@ -234,6 +228,7 @@ class _Task:
             if watched:
                 made = self._fitted(node, made, needed)
                 check_nan(node, made)
+                self.at = None
             if not keep:
                 node._release()
             following = None
@@ -265,30 +260,16 @@ class _Task:
                 following = None
             node = following
 
-    def _watched(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
-        """A node's derivative in anomaly mode."""
-        outer, self.running = self.running, node
-        try:
-            if node._user_code:
-                return self._by_user(node, names, gradient, needed)
-            if not self.raw:
-                return node._apply(names, False, gradient, needed)
-            return self._with_unpacked(node, names, gradient, needed)
-        finally:
-            self.running = outer
-
     def _by_user(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
         """A derivative that the user wrote, all of it checked, in the NumPy state of the user."""
         return self._fitted(node, node._apply(names, self.raw, gradient, needed), None)
 
     def _with_unpacked(self, node: Node, names: Any, gradient: Any, needed: Any) -> Any:
-        """A derivative on arrays, of a node that may have to unpack first."""
+        """A derivative on arrays, of a node that has to unpack first."""
         found = node._unpack()
         try:
             return local.modes.run(node._apply, names, True, gradient, needed)
         except ValueError:
-            if not found:
-                raise
             raise broadcast_error(gradient, *found) from None  # hooks gave back another shape
 
     def _dependencies(self, roots: Sequence[Edge]) -> dict[Node, int]:

@@ -11,7 +11,9 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from refgrad.anomaly import note_origin
 from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
+from refgrad.modes import anomaly
 
 if TYPE_CHECKING:
     from refgrad.tensor import Tensor
@@ -178,6 +180,8 @@ class AccumulateGrad(Node):
         self.variable = variable
         self.next_functions = ()
         self._hooks = None
+        if anomaly.enabled:
+            note_origin(self)
 
     @property
     def _meta(self) -> Any:

@@ -47,6 +47,19 @@ PACKED = object()
 """Stands for the version of a packed tensor, which is not checked: what was packed is the hooks' business."""
 
 
+# Why hooks cannot be registered on a saved tensor.
+NOTHING_SAVED = "Calling register_hooks on a saved tensor with value None is forbidden"
+SAVED_AND_FREED = (
+    "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the graph are "
+    "freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through "
+    "the graph a second time or if you need to access saved variables after calling backward."
+)
+HAS_HOOKS = (
+    "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks is "
+    "allowed at a time."
+)
+
+
 class Packed:
     """A saved tensor in the form that a pack hook gave it.
 
@@ -69,6 +82,14 @@ class Packed:
                 "not be modified by in-place operations as this can lead to unexpected side-effects. Please open an "
                 "issue if you need to perform in-place operations on the input to a pack hook."
             )
+
+    @classmethod
+    def of_saved(cls, tensor: Tensor, hooks: Pair, *, output: bool) -> Packed:
+        """What hooks make of a tensor that was saved before: they see it without its place in the graph."""
+        made = cls(tensor.detach(), hooks)
+        if not output:
+            made.edge = tensor._gradient_edge()
+        return made
 
     def restored(self) -> Any:
         """The tensor that the unpack hook gives; the number, if it stands for one."""

@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from refgrad.anomaly import note_origin
 from refgrad.counters import UNCOUNTED
 from refgrad.devices import MODULES, NUMPY, Array
 from refgrad.graph import FREED, Edge, Node, next_sequence
 from refgrad.layout import STRETCHED, Geometry, geometry_of, is_stretched, strided
-from refgrad.modes import local
+from refgrad.modes import anomaly, local
 
 if TYPE_CHECKING:
     from refgrad.tensor import Tensor
@@ -198,6 +199,8 @@ class CopySlices(Node):
         self._sequence = next_sequence()
         self._hooks = None
         self._meta = ((base._data.shape, base._data.dtype),)
+        if anomaly.enabled:
+            note_origin(self)
         if write._hooks is not None and write._hooks.packed:
             self.ensure_hooks().packed = True
 

@@ -15,7 +15,7 @@ from refgrad.forward import tangents_of
 from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
 from refgrad.modes import anomaly, local, no_grad
 from refgrad.ops.constants import zeros
-from refgrad.saved import PACKED, Packed, Pair, SavedTensor
+from refgrad.saved import HAS_HOOKS, NOTHING_SAVED, PACKED, SAVED_AND_FREED, Packed, Pair, SavedTensor
 from refgrad.tensor import Tensor, wrap
 from refgrad.views import IN_CUSTOM_FUNCTION, MULTI_OUTPUT, rebase, short_name
 
@@ -228,21 +228,22 @@ class CallNode(Node, FunctionCtx):
         if hooks is not None:
             for k, t in enumerate(tensors):
                 if t is not None:
-                    self.pack_one(k, hooks)
+                    self.__put(k, Packed(t, hooks, output=numbers[k] is not None))
 
     def pack_one(self, k: int, hooks: Pair) -> None:
         """Let hooks replace one saved tensor."""
         if self.__saved is None:
-            raise RuntimeError(FREED)
+            raise RuntimeError(SAVED_AND_FREED)
         value = self.__saved[k]
         if value is None:
-            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+            raise RuntimeError(NOTHING_SAVED)
         if self.__versions[k] is PACKED:
-            raise RuntimeError(
-                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
-                "hooks is allowed at a time."
-            )
-        self.__saved = (*self.__saved[:k], Packed(value, hooks), *self.__saved[k + 1 :])
+            raise RuntimeError(HAS_HOOKS)
+        self.__put(k, Packed.of_saved(value, hooks, output=self.__numbers[k] is not None))
+
+    def __put(self, k: int, packed: Packed) -> None:
+        assert self.__saved is not None
+        self.__saved = (*self.__saved[:k], packed, *self.__saved[k + 1 :])
         self.__versions = (*self.__versions[:k], PACKED, *self.__versions[k + 1 :])
 
     def __unpacked(self, k: int) -> Tensor | None:

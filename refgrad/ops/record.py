@@ -32,7 +32,16 @@ from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import FREED, NO_EDGE, Edge, Node, modified_in_place, next_sequence
 from refgrad.layout import arranged, laid_out_as
 from refgrad.modes import anomaly, local
-from refgrad.saved import PACKED, Packed, Pair, SavedTensor, check_attached
+from refgrad.saved import (
+    HAS_HOOKS,
+    NOTHING_SAVED,
+    PACKED,
+    SAVED_AND_FREED,
+    Packed,
+    Pair,
+    SavedTensor,
+    check_attached,
+)
 from refgrad.tensor import Tensor, result_type, wrap
 from refgrad.views import short_name, view_of
 
@@ -263,25 +272,14 @@ class OpNode(Node):
     def pack_one(self, k: int | None, hooks: Pair) -> None:
         """Let hooks replace one saved value that is a tensor, or a number that stands for one."""
         if k is None:
-            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+            raise RuntimeError(NOTHING_SAVED)
         if self.saved is None:
-            raise RuntimeError(
-                "Calling register_hooks on a saved tensor after it has been freed. Saved intermediate values of the "
-                "graph are freed when you call .backward() or autograd.grad(). Specify retain_graph=True if you need "
-                "to backward through the graph a second time or if you need to access saved variables after calling "
-                "backward."
-            )
+            raise RuntimeError(SAVED_AND_FREED)
         if self.versions[k] is PACKED:
-            raise RuntimeError(
-                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
-                "hooks is allowed at a time."
-            )
+            raise RuntimeError(HAS_HOOKS)
         value = self.saved[k]
         if isinstance(value, Tensor):
-            output = k in self.plan.results
-            packed = Packed(value.detach(), hooks, output=output)
-            if not output:
-                packed.edge = value._gradient_edge()
+            packed = Packed.of_saved(value, hooks, output=k in self.plan.results)
         else:
             packed = Packed(wrap(NUMPY.asarray(value)), hooks, number=True)  # torch makes a tensor of the number
         self._put(k, packed)

@@ -364,6 +364,49 @@ def hooks_of_nodes_inside_a_pass(torch):
     return packed > 0, first.tolist()
 
 
+def _custom(torch: Any) -> Any:
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any, b: Any, c: Any) -> Any:
+            out = a * b
+            ctx.save_for_backward(a, b, None, out, c)
+            return out
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            a, b, _, out, c = ctx.saved_tensors
+            return g * b, g * a + out * 0, None
+
+    return Scaled.apply
+
+
+@case(128, 142, 147)
+def custom_functions_pack_each_tensor_that_they_save(torch):
+    x, w, log = leaf(torch, 1, 2), leaf(torch, 3, 4), Log(torch)
+    kept = []
+    with log.hooks:
+        y = _custom(torch)(x, w, torch.ones(2))
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda t: (kept.append((t is x, t.requires_grad, t.is_leaf)), t.detach())[1], lambda t: t
+    ):
+        z = _custom(torch)(x, y, torch.ones(2))
+    (first,) = torch.autograd.grad(z.sum(), x, create_graph=True)
+    second = torch.autograd.grad(first.sum(), w)
+    return log, kept, first.tolist(), second
+
+
+@case(128, 146)
+def hooks_on_one_saved_tensor_of_a_custom_function(torch):
+    x, w, log = leaf(torch, 1, 2), leaf(torch, 3, 4), Log(torch)
+    y = _custom(torch)(x, w, torch.ones(2))
+    raw = y.grad_fn._raw_saved_tensors
+    raw[0].register_hooks(lambda t: (log.append(t.requires_grad), log.pack(t))[1], log.unpack)
+    raw[3].register_hooks(log.pack, log.unpack)
+    refused = [error(raw[k].register_hooks, lambda t: t, lambda t: t) for k in (0, 2)]
+    y.sum().backward()
+    return log, x.grad, w.grad, refused
+
+
 @case(93, 141)
 def several_outputs_and_sequences(torch):
     x, log = leaf(torch, 3, 1, 2), Log(torch)
