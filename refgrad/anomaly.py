@@ -30,6 +30,11 @@ def note_origin(node: Node) -> None:
         kept[_PARENT] = task.at
 
 
+def user_trace() -> str:
+    """Where the user's code is now."""
+    return "".join(traceback.format_stack(_caller()))
+
+
 def _caller() -> FrameType | None:
     """The innermost frame outside of this package."""
     frame: FrameType | None = sys._getframe(1)

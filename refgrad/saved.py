@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, Node
+from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, Node, modified_in_place
 from refgrad.modes import local, no_grad
+from refgrad.views import short_name
 
 if TYPE_CHECKING:
     from refgrad.tensor import Tensor
@@ -141,6 +142,28 @@ def check_attached(node: Node, values: Iterable[Any]) -> None:
                     "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_().This is not "
                     "supported, please use out-of-place `.detach()` instead"
                 )
+
+
+class Kept:
+    """A tensor that is saved as a node saves its inputs: through hooks if there are any, or else version checked."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        pair = local.modes.packing
+        self.packed = None if pair is None else Packed(tensor, pair)
+        self.tensor = tensor if pair is None else None
+        self.version = tensor._counter[0]
+
+    def unpack(self) -> Tensor:
+        """The tensor in its place in the graph. RuntimeError if it was modified in place since."""
+        if self.packed is not None:
+            return self.packed.placed(None)
+        t = self.tensor
+        assert t is not None
+        if t._counter[0] != self.version:
+            node, number = (t._edge if t._view is None else t._view.edge) or NO_EDGE
+            origin = None if node is None else f"output {number} of {short_name(node)}"
+            raise modified_in_place(t, self.version, origin)
+        return t
 
 
 class SavedTensor:

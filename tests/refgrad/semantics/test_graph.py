@@ -11,6 +11,7 @@ import pytest
 
 import refgrad
 from refgrad.autograd.graph import GradientEdge, get_gradient_edge, register_multi_grad_hook
+from refgrad.modes import local
 from tests.refgrad.semantics.rows import as_torch, case, error, leaf
 
 # Edges
@@ -483,6 +484,60 @@ def callbacks_and_errors(torch):
             x.register_hook(lambda g: 1 / 0)
         found.append((error(y.sum().backward), log, x.grad))
     return found
+
+
+# Threads
+
+
+@case(212)
+def backward_without_threads(torch):
+    x = leaf(torch, 1, 2)
+    setting = torch.autograd.set_multithreading_enabled
+
+    @setting(False)
+    def run():
+        (x * x).sum().backward()
+        return x.grad.clone()
+
+    found = [run()]
+    with setting(True):
+        found.append(run())
+    return found, error(setting, 1), error(setting, None)
+
+
+def test_multithreading_is_a_flag_of_the_thread() -> None:
+    setting = refgrad.autograd.set_multithreading_enabled
+    found = [local.modes.multithreading]
+    with setting(False):
+        found.append(local.modes.multithreading)
+        thread = threading.Thread(target=lambda: found.append(local.modes.multithreading))
+        thread.start()
+        thread.join()
+    found.append(local.modes.multithreading)
+    call = setting(False)(lambda: local.modes.multithreading)  # as in torch, it stays as it was set
+    found += [call(), local.modes.multithreading]
+    setting(True)
+    assert found == [True, False, True, True, False, False]
+
+
+@case(213)
+def passes_within_passes(torch):
+    x, log = leaf(torch, 0.5), []
+
+    def level(k):
+        y = x * 2
+        if k:
+            y.register_hook(lambda g: again(k - 1))
+        return y
+
+    def again(k):
+        log.append((k, torch.is_grad_enabled()))
+        with torch.enable_grad():
+            y = level(k)
+        y.sum().backward()
+
+    level(100).sum().backward()
+    return len(log), log[:3], log[-1], x.grad
 
 
 @case()
