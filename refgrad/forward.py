@@ -26,6 +26,7 @@ from refgrad.modes import enable_grad, local
 from refgrad.ops.limits import NOT_IMPLEMENTED
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op, OpNode, Plan, value_source
+from refgrad.saved import Packed
 from refgrad.tensor import Tensor, wrap
 from refgrad.views import CUT, View
 
@@ -54,10 +55,10 @@ class Level:
             return None
         with aside():
             part = _same_part(root._dual[1], t)
-        self._keep(t, part)
+        self.keep(t, part)
         return part
 
-    def _keep(self, t: Tensor, tangent: Tensor) -> None:
+    def keep(self, t: Tensor, tangent: Tensor) -> None:
         t._dual = (self, tangent)
         self.duals[id(t)] = t
 
@@ -79,7 +80,7 @@ class Level:
         if not _lie_alike(tangent._data, t._data):
             with aside():
                 tangent = _zeros_alike(t, tangent._data.dtype).copy_(tangent)
-        self._keep(t, tangent)
+        self.keep(t, tangent)
 
     # Operations
 
@@ -108,7 +109,7 @@ class Level:
             made = call.tangents()
         for k, t in zip(chosen, made, strict=True):
             if op.view:
-                self._keep(outputs[k], t)
+                self.keep(outputs[k], t)
             else:
                 self.attach(outputs[k], t)
         for k in chosen:
@@ -124,7 +125,9 @@ class Level:
             saved = node.saved[place]
             of_output = saved[k] if type(saved) is tuple else saved if k == 0 else None
             if isinstance(of_output, Tensor):
-                self._keep(of_output, outputs[k]._dual[1])
+                self.keep(of_output, outputs[k]._dual[1])
+            elif isinstance(of_output, Packed):
+                of_output.dual = outputs[k]._dual
 
     def refuse(self, name: str, values: Sequence[Any]) -> None:
         """Raise torch's error for a gradient without a derivative in forward mode, if anything has a tangent."""
@@ -144,7 +147,7 @@ class Level:
             if local.modes.recording:
                 with aside():
                     tangent = tangent.clone()  # what is saved must not change with the write
-            self._keep(old, tangent)
+            self.keep(old, tangent)
 
     def write(self, target: Tensor, result: Tensor) -> None:
         """Give the target of a write the tangent of what was written: into the tangent it has, if it has one."""
@@ -160,8 +163,8 @@ class Level:
                 whole = _zeros_alike(root, root._data.dtype)
                 part = _same_part(whole, target)
                 part.copy_(made)
-                self._keep(root, whole)
-                self._keep(target, part)
+                self.keep(root, whole)
+                self.keep(target, part)
                 return
         self.attach(target, made)
 

@@ -68,12 +68,14 @@ class Packed:
     Python number.
     """
 
-    __slots__ = ("edge", "number", "packed", "unpack")
+    __slots__ = ("dual", "edge", "number", "packed", "unpack")
 
     def __init__(self, tensor: Tensor, hooks: Pair, *, output: bool = False, number: bool = False) -> None:
         pack, self.unpack = hooks
         self.edge: Edge = tensor._gradient_edge() if tensor._rg and not output else NO_EDGE
         self.number = number
+        level = local.modes.forward
+        self.dual: Any = tensor._dual if level is not None and level.tangent(tensor) is not None else None
         before = tensor._counter[0]
         with no_grad():
             self.packed = pack(tensor)
@@ -111,8 +113,13 @@ class Packed:
             return found
         node, number = output_of or self.edge
         if node is None or found._data.dtype.kind not in "fc":
-            return found.detach() if found._rg else found
+            if self.dual is None:
+                return found.detach() if found._rg else found
+            t = found.detach()
+            t._dual = self.dual
+            return t
         t = found.detach()
+        t._dual = self.dual
         if isinstance(node, AccumulateGrad):  # another tensor in the place of the leaf
             t._rg, t._accumulate = True, weakref.ref(node)
         else:

@@ -20,7 +20,10 @@ import torch
 
 import refgrad
 from refgrad.autograd import forward_ad
+from refgrad.devices import CudaModule, cuda_served_by
+from tests import strictcupy
 from tests.refgrad.ops.compare import TEXT, ULPS, Input, agree, cotangent, described, leaf, strides
+from tests.strictcupy import cupyx_scipy_special
 
 FORWARD = {torch: torch.autograd.forward_ad, refgrad: forward_ad}
 
@@ -34,16 +37,21 @@ def assert_same_tangents(
     second: bool = True,
     reverse: bool = True,
     transposed: bool = True,
+    cuda: bool = False,
 ) -> None:
     """Fail unless tangents are the same under both modules, and agree with gradients.
 
     `dual` tells for each input whether it gets a tangent; all do by default. `second`: also compare second
     derivatives; without `reverse` only those by forward over reverse. `transposed`: tangents agree with gradients.
+    `cuda` also runs on the stand-in for CuPy.
     """
     given = [x if isinstance(x, Input) else Input(np.asarray(x)) for x in inputs]
     chosen = dual or (True,) * len(given)
-    expected, found = (outcome(function, module, given, chosen, second, reverse) for module in (torch, refgrad))
-    agree(found, expected, ulps, False, "forward", precision)
+    expected = outcome(function, torch, given, chosen, second, reverse)
+    for place in ("cpu", "cuda") if cuda else ("cpu",):
+        with cuda_served_by(CudaModule(strictcupy, cupyx_scipy_special)):
+            found = outcome(function, refgrad, given, chosen, second, reverse, place)
+        agree(found, expected, ulps, False, f"forward on {place}", precision)
     if transposed:
         _transposed(function, given, chosen, ulps, precision)
 
@@ -55,13 +63,14 @@ def outcome(
     chosen: tuple[bool, ...],
     second: bool = True,
     reverse: bool = True,
+    place: str = "cpu",
 ) -> dict[str, Any]:
     """Everything seen, by name; an exception as (class name, text)."""
     seen: dict[str, Any] = {}
     with warnings.catch_warnings(), FORWARD[module].dual_level():
         warnings.simplefilter("ignore")
         try:
-            leaves = [leaf(module, x, "cpu") for x in given]
+            leaves = [leaf(module, x, place) for x in given]
             seen.update(_tangents(function, module, leaves, chosen, second, reverse))
         except Exception as error:
             seen["error"] = (type(error).__name__, str(error).partition("\n")[0][:TEXT])
