@@ -153,7 +153,8 @@ class _Course:
             in_thread(lambda: self.span(index, end))
         elif statement.mode == "generator":
             for _ in self.engine.without_grad(lambda: self.walk(index + 1, end)):
-                self.show_modes()
+                self.at = index
+                self.show_modes()  # those of the caller
         else:
             try:
                 again = statement.mode == "again"

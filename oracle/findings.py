@@ -1,4 +1,4 @@
-"""What a run leaves behind: findings, the run document, their JSON (schema 1) and their files.
+"""What a run leaves behind: findings, the run document, their JSON (schema 2) and their files.
 
 Floats that are data (elements of tensors, differences, bounds) are stored as `float.hex()` strings, "nan",
 "inf" and "-inf" included, so that a document is strict JSON and nothing is lost to rounding.
@@ -18,7 +18,8 @@ from typing import Any
 from oracle import program as ir
 from oracle.program import Program, ProgramError
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, SCHEMA)  # 1 knew fewer statements; its programs mean the same
 LARGEST_FILE = 256 * 1024 * 1024  # a document beyond this is not ours
 
 
@@ -285,8 +286,8 @@ def _schema(data: object, where: str) -> None:
         raise FindingError(
             f"{where}: schema {version} is newer than {SCHEMA}, the newest known here; update refgrad"
         )
-    if isinstance(version, bool) or version != SCHEMA:
-        raise FindingError(f"{where}: expected schema {SCHEMA}, got {_short(version)}")
+    if isinstance(version, bool) or version not in READABLE:
+        raise FindingError(f"{where}: expected schema 1 or {SCHEMA}, got {_short(version)}")
 
 
 def _fields(data: Any, where: str, checks: Mapping[str, _Check]) -> dict[str, Any]:

@@ -111,16 +111,25 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "multi_any": Behaviour("g", lambda g: [g], "[g]", _ALWAYS),
 }
 
+def up_to_date(tensors: Sequence[Any]) -> Sequence[Any]:
+    """The tensors, after their nodes were read: torch 2.13 crashes where `register_hook` comes to a view whose
+    base was written since."""
+    for tensor in tensors:
+        if tensor._is_view():
+            tensor.grad_fn  # noqa: B018 (reading it is what counts)
+    return tensors
+
+
 REGISTER: dict[str, Callable[..., Any]] = {
-    "tensor": lambda torch, tensors, hook: tensors[0].register_hook(hook),
+    "tensor": lambda torch, tensors, hook: up_to_date(tensors)[0].register_hook(hook),
     "post_accumulate": lambda torch, tensors, hook: tensors[0].register_post_accumulate_grad_hook(hook),
     "node": lambda torch, tensors, hook: _node(torch, tensors[0]).register_hook(hook),
     "node_pre": lambda torch, tensors, hook: _node(torch, tensors[0]).register_prehook(hook),
     "multi_all": lambda torch, tensors, hook: torch.autograd.graph.register_multi_grad_hook(
-        tensors, hook, mode="all"
+        up_to_date(tensors), hook, mode="all"
     ),
     "multi_any": lambda torch, tensors, hook: torch.autograd.graph.register_multi_grad_hook(
-        tensors, hook, mode="any"
+        up_to_date(tensors), hook, mode="any"
     ),
 }
 """How a hook is registered; returns its handle."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from oracle.compare import NUMERIC, Divergence, name_of
 from oracle.plan import plan
-from oracle.program import Enter, Program, created
+from oracle.program import Delete, Enter, Program, created
 from oracle.trace import Observation, Place, Trace
 
 
@@ -38,7 +38,8 @@ def look_at(program: Program, divergence: Divergence, trace: Trace) -> Look:
     if divergence.what == "gradient":
         return _given(divergence, place, trace)
     if divergence.kind == "edges":
-        return Look(f"nodes behind {name}", f"[(f and f.name(), k) for f, k in {name}.grad_fn.next_functions]")
+        behind = f"{name}.grad_fn and [(f and f.name(), k) for f, k in {name}.grad_fn.next_functions]"
+        return Look(f"nodes behind {name}", behind)
     if divergence.kind == "identity":
         return _identity(program, divergence, name, trace)
     if divergence.kind == "storage":
@@ -47,27 +48,21 @@ def look_at(program: Program, divergence: Divergence, trace: Trace) -> Look:
     if divergence.kind == "version":
         start = _appeared(program, divergence, name, trace)
         if start is not None:
-            after = {start: [f"start = {name}._version"]}
-            return Look(f"writes to {name}", f"{name}._version - start", after=after)
+            after = {start: [f"kept['start'] = {name}._version"]}
+            return Look(f"writes to {name}", f"{name}._version - kept['start']", after=after)
     label, look = _ASPECTS["value" if divergence.kind in NUMERIC else divergence.kind]
     return Look(f"{name}{label}", look.format(name))
 
 
-def _count(program: Program, divergence: Divergence) -> int:
-    """How many tensors there are by then."""
-    last = len(program.statements) if divergence.what == "state" else divergence.statement
-    return len(program.leaves) + sum(map(created, program.statements[: -1 if last is None else last + 1]))
-
-
 def _modes(program: Program, divergence: Divergence, trace: Trace) -> Look:
     """The modes, wherever they may have changed."""
-    note = ["modes.append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))"]
+    note = ["kept['modes'].append((torch.is_grad_enabled(), torch.is_inference_mode_enabled()))"]
     after: dict[int, list[str]] = {}
     for place in trace.places[: (divergence.entry or 0) + 1]:
         if place.what == "modes" and place.statement is not None:
             inside = isinstance(program.statements[place.statement], Enter)
             after[~place.statement if inside else place.statement] = note
-    return Look("modes", "modes", {0: ["modes = []"]}, after)
+    return Look("modes", "kept['modes']", {0: ["kept['modes'] = []"]}, after)
 
 
 def _given(divergence: Divergence, place: Place, trace: Trace) -> Look:
@@ -87,17 +82,29 @@ def _identity(program: Program, divergence: Divergence, name: str, trace: Trace)
     """Whether an object is one that was there before."""
     at = divergence.statement
     if divergence.what == "returned" and at is not None:
-        return Look(f"{name} is what is returned", "returned", instead={at: f"returned = {{}} is {name}"})
+        instead = {at: f"kept['returned'] = {{}} is {name}"}
+        return Look(f"{name} is what is returned", "kept['returned']", instead=instead)
     if name.endswith(".grad") and at is not None:
-        return Look(f"{name} is the object it was", f"{name} is old", {at: [f"old = {name}"]})
+        return Look(f"{name} is the object it was", f"{name} is kept['old']", {at: [f"kept['old'] = {name}"]})
     return Look(f"tensors that are {name} itself", _others(program, divergence, name, trace, "x is {0}"))
 
 
 def _others(program: Program, divergence: Divergence, name: str, trace: Trace, condition: str) -> str:
-    """The names of the other tensors `x` that meet a condition, as an expression."""
-    there = [i for i, entry in enumerate(trace.state[: _count(program, divergence)]) if entry is not None]
-    others = ", ".join(f"'t{i}': t{i}" for i in there if f"t{i}" != name)
+    """The names of the other tensors there are by then, as `x`, that meet a condition; as an expression."""
+    last = len(program.statements) if divergence.what == "state" else divergence.statement
+    entries = zip(trace.places[: divergence.entry], trace.seen, strict=False)
+    there = {p.tensor for p, entry in entries if p.what in ("value", "grad") and type(entry) is Observation}
+    there |= set(range(len(program.leaves)))
+    if last is not None:
+        deleted = {s.tensor for s in program.statements[: last + 1] if isinstance(s, Delete)}
+        there = {i for i in there - deleted if i is not None and i < _count(program, last)}
+    others = ", ".join(f"'t{i}': t{i}" for i in sorted(i for i in there if i is not None) if f"t{i}" != name)
     return f"[t for t, x in {{{others}}}.items() if {condition.format(name)}]"
+
+
+def _count(program: Program, last: int) -> int:
+    """How many tensors there are after a statement."""
+    return len(program.leaves) + sum(map(created, program.statements[: last + 1]))
 
 
 def _appeared(program: Program, divergence: Divergence, name: str, trace: Trace) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from oracle import engines
 from oracle.compare import Divergence
-from oracle.execute import run
+from oracle.execute import MAX_FAULTS, run
 from oracle.looks import look_at
 from oracle.program import Call, Enter, Exit, Grad, Hook, Program, SetGradEnabled, check, created
 from oracle.source import Line, Writing, definitions, leaf_source, listing, number_source
@@ -86,10 +86,13 @@ def _body(program: Program, divergence: Divergence, trace: Trace) -> list[str]:
     head = ["called, calls = recorder(torch)"] if any(isinstance(s, Hook) for s in program.statements) else []
     if divergence.kind == "exception":
         return [*head, *_around_exception(program, divergence, raising, skipped)]
-    at = len(program.statements)
+    at = len(program.statements) if len(trace.faults) < MAX_FAULTS else trace.faults[-1].statement
     if divergence.what != "state":
-        at = -1 if divergence.statement is None else divergence.statement
+        at = divergence.statement
+    at = -1 if at is None else at
     look = look_at(program, divergence, trace)
+    if "kept[" in look.expression:
+        head.append("kept = {}")
     how = Writing(at, raising, skipped, look.before, look.after, look.instead)
     text = [str(line) for line in listing(program, how)]
     if divergence.what != "state" and not look.after:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from oracle.engines.torchlike import STORED, array_of
 from oracle.functions import FUNCTIONS
 from oracle.hooks import BEHAVIOURS, REGISTER_SOURCE
 from oracle.modes import MODES, in_thread
-from oracle.plan import plan
+from oracle.plan import COMPOSITE, plan
 from oracle.program import (
     Backward,
     Call,
@@ -271,7 +272,7 @@ class _Writer:
                 yield from self.span(index, end, statement.mode, margin)
                 index = end
             elif index not in self.how.skipped:
-                lines = statement_source(statement, self.firsts[index])
+                lines = [*self.up_to_date(statement), *statement_source(statement, self.firsts[index])]
                 if index in self.how.instead:
                     lines = [self.how.instead[index].format(*lines)]
                 if index in self.how.raising:
@@ -294,9 +295,10 @@ class _Writer:
             yield Line(start, f"{inner}    ", "pass")
             return
         if mode in ("thread", "generator"):
-            names = self.bound(start, end)
-            if names:
-                yield Line(start, margin, f"{' = '.join(names)} = None")
+            new, old = self.bound(start, end)
+            names = [*new, *old]
+            if new:
+                yield Line(start, margin, f"{' = '.join(new)} = None")
             if mode == "generator":
                 yield Line(start, margin, "@torch.no_grad()")
             yield Line(start, margin, f"def span_{start}():")
@@ -308,8 +310,8 @@ class _Writer:
             yield Line(start, margin, f"with mode_{self.opened(start)}:")
         else:
             yield Line(start, margin, f"with {MODES[mode].source}:")
-        for text in self.how.after.get(~start, ()):
-            yield Line(start, inner, text)
+        if mode != "generator":  # there it is the caller that looks
+            yield from (Line(start, inner, text) for text in self.how.after.get(~start, ()))
         inside = list(self.statements(start + 1, end, inner, mode == "generator"))
         yield from inside or [Line(end, inner, "yield" if mode == "generator" else "pass")]
         if mode == "thread":
@@ -318,15 +320,31 @@ class _Writer:
             yield Line(end, margin, f"for _ in span_{start}():")
             yield from (Line(end, inner, text) for text in self.how.after.get(~start, ["pass"]))
 
-    def bound(self, start: int, end: int) -> list[str]:
-        """The names that a span binds."""
-        names = {f"t{i}" for i in range(self.firsts[start], self.firsts[end])}
-        for statement in self.program.statements[start:end]:
+    def up_to_date(self, statement: Statement) -> list[str]:
+        """Lines that bring views up to date before a hook comes to them (see `oracle.hooks.up_to_date`)."""
+        if not isinstance(statement, Hook) or statement.place in ("post_accumulate", "node", "node_pre"):
+            return []
+        views = [i for i in dict.fromkeys(statement.tensors) if self.may_be_a_view(i)]
+        return [f"t{i}.grad_fn  # brings a view up to date" for i in views]
+
+    def may_be_a_view(self, tensor: int) -> bool:
+        index = bisect_right(self.firsts, tensor) - 1
+        maker = self.program.statements[index] if index >= 0 else None
+        if isinstance(maker, Call):
+            return CATALOGUE[maker.op].aliases or maker.op in COMPOSITE
+        return isinstance(maker, MakeDual | UnpackDual | ReadGrad | Grad)
+
+    def bound(self, start: int, end: int) -> tuple[list[str], list[str]]:
+        """The names that a span binds, and those of before that it deletes."""
+        first = self.firsts[start]
+        new, old = [f"t{i}" for i in range(first, self.firsts[end])], []
+        for index in range(start, end):
+            statement = self.program.statements[index]
             if isinstance(statement, Hook):
-                names.add(f"handle_{statement.number}")
-            elif isinstance(statement, Delete):
-                names.add(f"t{statement.tensor}")
-        return sorted(names, key=lambda name: (name[0], len(name), name))
+                new.append(f"handle_{statement.number}")
+            elif isinstance(statement, Delete) and statement.tensor < first and index not in self.how.skipped:
+                old.append(f"t{statement.tensor}")
+        return new, old
 
     def reentered(self, start: int, end: int) -> Iterator[bool]:
         """For each span right inside this one whether it enters the same object again."""

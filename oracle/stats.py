@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from math import log2
 from typing import Any
 
-from oracle.program import Backward, Call, Grad, Literal, Program, RequiresGrad, RetainGrad, ZeroGrad, created
+from oracle.program import Backward, Call, Enter, Grad, Hook, Literal, Program, RequiresGrad, ZeroGrad, created
+from oracle.program.statements import KIND_OF
 
 _WIDTH = 24  # of a bar
 _SHOWN = 12  # rows of a table in the text form; the others are summed up
@@ -147,10 +148,12 @@ def _kinds(program: Program) -> Iterable[str]:
                 yield f"zero_grad, {how}"
             case RequiresGrad(value=value):
                 yield f"requires_grad, {value}"
-            case RetainGrad():
-                yield "retain_grad"
+            case Enter(mode=mode):
+                yield mode
+            case Hook(place=place, action=action):
+                yield f"hook, {place}, {action}"
             case _:
-                yield getattr(statement, "mode", "exit")
+                yield KIND_OF[type(statement)]
 
 
 def _depth(program: Program) -> Iterable[int]:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .drawing import Drawing, Edge, Node, drawing
-from .wording import difference, parameters, typed
+from .wording import difference, hook, parameters, requires_grad, typed
 
 _SWEPT = {"backward": "roots", "grad": "outputs"}  # where a statement names what it differentiates
+_MAKES = {"read_grad": 1, "make_dual": 1, "unpack_dual": 2}  # tensors that other statements create
 _PARAMETERS = 4  # lines of a node that parameters may take
 _STATEMENTS = 200  # beyond, a picture helps nobody
 
@@ -19,7 +20,9 @@ def created(program: Mapping[str, Any]) -> list[list[int]]:
     numbers = []
     for statement in program["statements"]:
         kind = statement["kind"]
-        count = statement["outputs"] if kind == "call" else len(statement["inputs"]) if kind == "grad" else 0
+        count = _MAKES.get(kind, 0)
+        if kind in ("call", "grad"):
+            count = statement["outputs"] if kind == "call" else len(statement["inputs"])
         numbers.append(list(range(first, first + count)))
         first += count
     return numbers
@@ -56,7 +59,7 @@ class _Graph:
         self.modes: list[str] = []
         self.created = created(program)
         self.roots = {tensor for statement in statements for tensor in _swept(statement)}
-        self.read = {tensor for item in statements if item["kind"] == "call" for tensor in item["inputs"]}
+        self.read = {tensor for item in statements for tensor in _read(item)}
         self.sweeps = sum(statement["kind"] in _SWEPT for statement in statements)
 
     def leaf(self, leaf: Mapping[str, Any]) -> None:
@@ -80,12 +83,19 @@ class _Graph:
             self.modes.append(str(statement["mode"]))
         elif kind == "exit":
             del self.modes[-1:]
+        elif kind in _MAKES:
+            name = ".grad" if kind == "read_grad" else f"{kind}()"
+            self._place(index, "op", _read(statement), [("name", name)])
         else:
-            self.at[index] = self._find(index, statement["tensor"])
-            self.nodes[self.at[index]].lines.append(("mark", _note(statement)))
+            tensors = statement["tensors"] if kind == "hook" else [statement["tensor"]] if "tensor" in statement else []
+            for tensor in tensors:
+                self.at[index] = self._find(index, tensor)
+                self.nodes[self.at[index]].lines.append(("mark", _note(statement)))
 
     def mark(self, finding: Mapping[str, Any]) -> None:
         tensor, statement = finding["tensor"], finding["statement"]
+        if finding["what"] in ("hook", "gradient"):  # the number is a hook's
+            tensor = None
         node = self.at.get(statement) if tensor is None else self.maker.get(tensor)
         if node is not None:
             made = statement is not None and tensor in self.created[statement]
@@ -97,6 +107,10 @@ class _Graph:
         if len(given) > _PARAMETERS:
             given = [*given[: _PARAMETERS - 1], f"… {len(given) - _PARAMETERS + 1} more"]
         lines = [("name", str(statement["op"])), *(("detail", text) for text in given)]
+        if statement["inputs"] and not statement["outputs"]:
+            lines.append(("detail", f"writes t{statement['inputs'][0]}"))
+        if statement.get("through"):
+            lines.append(("detail", f"through {statement['through']}"))
         self._place(index, "op", statement["inputs"], lines)
 
     def _sweep(self, index: int, statement: Mapping[str, Any]) -> None:
@@ -154,14 +168,33 @@ def _swept(statement: Mapping[str, Any]) -> Sequence[int]:
     return statement[_SWEPT[statement["kind"]]] if statement["kind"] in _SWEPT else ()
 
 
+def _read(statement: Mapping[str, Any]) -> Sequence[int]:
+    """Tensors that a statement computes others from."""
+    kind = statement["kind"]
+    if kind == "call":
+        return statement["inputs"]
+    if kind == "make_dual":
+        return [statement["primal"], statement["tangent"]]
+    return [statement["tensor"]] if kind in _MAKES else []
+
+
 def _names(numbers: Sequence[int]) -> str:
     return ", ".join(f"t{number}" for number in numbers)
 
 
 def _note(statement: Mapping[str, Any]) -> str:
     """What a statement does to a tensor besides its value."""
-    if statement["kind"] == "requires_grad":
-        return f"requires_grad_({statement['value']})"
-    if statement["kind"] == "zero_grad":
-        return "grad = None" if statement["how"] == "none" else "grad.zero_()"
+    match statement["kind"]:
+        case "requires_grad":
+            return requires_grad(statement).removeprefix(".")
+        case "zero_grad":
+            return "grad = None" if statement["how"] == "none" else "grad.zero_()"
+        case "set_data" | "set_grad":
+            return f"{statement['kind'].removeprefix('set_')} = t{statement['source']}"
+        case "hook":
+            return hook(statement)
+        case "delete":
+            return "del"
+        case "inspect":
+            return "grad_fn"
     return f"{statement['kind']}()"

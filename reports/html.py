@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from markupsafe import Markup
 
 from oracle.catalogue import DRAWN
-from oracle.findings import SCHEMA, write_text
+from oracle.findings import READABLE, SCHEMA, write_text
 
 from . import wording
 from .graph import draw
@@ -49,7 +49,7 @@ def render(document: Mapping[str, Any], directory: Path) -> list[Path]:
 
 def to_html(document: Mapping[str, Any]) -> str:
     """The page as text; the same document gives the same text."""
-    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
+    if not isinstance(document, Mapping) or document.get("schema") not in READABLE:
         found = document.get("schema") if isinstance(document, Mapping) else type(document).__name__
         raise ValueError(f"run document of schema {found!r}: expected {SCHEMA}; use what wrote it")
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .graph import created
-from .wording import literal, parameters
+from .wording import decimal, hook, literal, parameters, requires_grad
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ def _text(statement: Mapping[str, Any], made: Sequence[int]) -> str:
     outputs = f"{_names(made)} = " if made else ""
     if kind == "call":
         inputs = [f"t{tensor}" for tensor in statement["inputs"]]
-        return f"{outputs}{statement['op']}({', '.join(inputs + parameters(statement['params']))})"
+        through = f", {statement['through']}" if statement.get("through") else ""
+        return f"{outputs}{statement['op']}({', '.join(inputs + parameters(statement['params']))}){through}"
     if kind == "enter":
         return f"with {statement['mode']}:"
     if kind == "exit":
@@ -49,11 +50,28 @@ def _text(statement: Mapping[str, Any], made: Sequence[int]) -> str:
     if kind == "zero_grad":
         return f"t{statement['tensor']}.grad" + (" = None" if statement["how"] == "none" else ".zero_()")
     if kind == "requires_grad":
-        return f"t{statement['tensor']}.requires_grad_({statement['value']})"
-    if kind == "retain_grad":
-        return f"t{statement['tensor']}.retain_grad()"
+        return f"t{statement['tensor']}{requires_grad(statement)}"
+    if kind in _TEXTS:
+        return outputs + _TEXTS[kind].format(**statement)
+    if kind == "hook":
+        return f"{hook(statement)}, on {_names(statement['tensors'])}"
     rest = {name: _argument(name, value) for name, value in statement.items() if name != "kind"}
     return f"{outputs}{kind}({', '.join(f'{name}={value}' for name, value in rest.items() if value)})"
+
+
+_TEXTS = {
+    "retain_grad": "t{tensor}.retain_grad()",
+    "set_grad_enabled": "set_grad_enabled({value})",
+    "set_data": "t{tensor}.data = t{source}",
+    "set_grad": "t{tensor}.grad = t{source}",
+    "read_grad": "t{tensor}.grad",
+    "delete": "del t{tensor}",
+    "increment_version": "increment_version(t{tensor})",
+    "inspect": "t{tensor}.grad_fn",
+    "remove_hook": "hook {number}: remove",
+    "make_dual": "make_dual(t{primal}, t{tangent})",
+    "unpack_dual": "unpack_dual(t{tensor})",
+}
 
 
 def _names(numbers: Sequence[int]) -> str:
@@ -67,6 +85,15 @@ def _argument(name: str, value: Any) -> str:
     if name in ("roots", "inputs", "outputs"):
         return f"[{_names(value)}]"
     if name == "gradients":
-        given = [literal(item) for item in value]
+        given = [_gradient(item) for item in value]
         return f"[{', '.join(given)}]" if any(item is not None for item in value) else ""
     return str(value)
+
+
+def _gradient(value: Any) -> str:
+    """A literal, a tensor of the program, or a number."""
+    if isinstance(value, Mapping) and "float" in value:
+        value = value["float"]
+    if isinstance(value, int):
+        return f"t{value}"
+    return literal(value) if value is None or isinstance(value, Mapping) else decimal(value)

@@ -87,13 +87,33 @@ def position(index: JSON) -> str:
 
 def difference(finding: Mapping[str, JSON], made: bool) -> str:
     """What differs, in few words: `t0.grad differs`; `made` if the finding's statement made the tensor."""
-    kind = str(finding["kind"])
+    kind, what = str(finding["kind"]), finding["what"]
     if finding["tensor"] is None:
         return f"{kind} differs"
-    name = f"t{finding['tensor']}" + (".grad" if finding["what"] == "grad" and not made else "")
+    if what == "hook":
+        return f"calls of hook {finding['tensor']} differ"
+    attribute = what == "grad after" or (what == "grad" and not made)
+    name = f"t{finding['tensor']}" + (".grad" if attribute else "")
+    if what == "gradient":
+        name = f"gradient of hook {finding['tensor']}"
     if kind == "none":
         return f"{name} is None on one side"
     return f"{name} differs" if kind in ("value", "gradient") else f"{name}: {kind} differs"
+
+
+def requires_grad(statement: Mapping[str, JSON]) -> str:
+    """`.requires_grad_(True)`, or the assignment."""
+    if statement.get("how", "method") == "method":
+        return f".requires_grad_({statement['value']})"
+    return f".requires_grad = {statement['value']}"
+
+
+def hook(statement: Mapping[str, JSON]) -> str:
+    """`hook 0 (tensor): scale by 2.0`."""
+    action, value = str(statement["action"]).replace("_", " "), statement.get("value")
+    if value is not None:
+        action += f" by {decimal(value)}" if statement["action"] == "scale" else f" by {literal(value)}"
+    return f"hook {statement['number']} ({statement['place']}): {action}"
 
 
 def engine(side: Mapping[str, JSON]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oracle.catalogue.params import Param, either, integer, integers, optional
+from oracle.catalogue.params import Param, integer, integers, optional
 from oracle.catalogue.spec import OpSpec
 
 _DIM = integer(-64, 63)
@@ -55,7 +55,8 @@ SPECS = [
         "tensor_split",
         "function",
         outputs=(1, 64),
-        indices_or_sections=either(integer(1, 64), integers(-64, 4096)),
+        sections=optional(integer(1, 64)),
+        indices=optional(integers(-64, 4096)),
         dim=optional(_DIM),
     ),
     _alias("iter", "list", outputs=(0, 64)),

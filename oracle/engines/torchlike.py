@@ -171,6 +171,10 @@ class TorchLike:
         if type(array) is not np.ndarray:
             raise TypeError(f"numpy() returned {type(array).__name__}, not an array")
         inference = self._infers and tensor.is_inference()
+        try:
+            version = None if inference else tensor._version
+        except RuntimeError:  # of a tensor that was given the memory of an inference tensor
+            version = None
         is_view = tensor._is_view()
         name: str | None = UNREAD
         is_leaf = output_nr = None
@@ -187,7 +191,7 @@ class TorchLike:
             tuple(tensor.shape),
             tensor.requires_grad,
             inference,
-            None if inference else tensor._version,
+            version,
             tensor.retains_grad,
             storage if array.size else None,  # who would tell whether nothing is shared
             same,

@@ -17,7 +17,7 @@ from oracle import campaign, cli
 from oracle.campaign import Config, WorkerDied
 from oracle.catalogue import DRAWN
 from oracle.cli import duration, main, plain
-from oracle.findings import RunDocument, read_finding, read_run, write_json
+from oracle.findings import SCHEMA, RunDocument, read_finding, read_run, write_json
 from oracle.generate import PROFILES
 from oracle.words import command_line
 from refgrad.testing import PLANTS
@@ -128,7 +128,7 @@ def test_a_renderer_that_fails_is_3_and_the_run_is_kept(
 def test_json_holds_the_summary(tmp_path: Path) -> None:
     assert main([*FUZZ, "--seed", "3", "--json", str(tmp_path / "run.json")]) == 0
     summary = json.loads((tmp_path / "run.json").read_text())
-    assert summary["schema"] == 1
+    assert summary["schema"] == SCHEMA
     assert {"programs", "seconds", "findings", "discarded", "ops", "versions", "seed"} <= summary.keys()
     assert (summary["programs"], summary["findings"], summary["seed"]) == (20, 0, 3)
     assert summary["ops"].keys() == DRAWN.keys()

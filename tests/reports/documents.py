@@ -5,6 +5,7 @@ import math
 from hashlib import sha256
 
 from oracle.catalogue import DRAWN
+from oracle.findings import SCHEMA
 
 VERSIONS = {
     "refgrad": "0.1.0",
@@ -61,7 +62,7 @@ def finding(shrunk, *, op, kind, message, statement, tensor, what, subject, orac
     identity = sha256(f"{signature}{shrunk}".encode()).hexdigest()[:12]
     before = program(shrunk["leaves"], *[call("exp", 0) for _ in range(7)], *shrunk["statements"])
     return {
-        "schema": 1,
+        "schema": SCHEMA,
         "id": identity,
         "kind": kind,
         "op": op,
@@ -235,4 +236,4 @@ def document(*findings, **summary):
         "plant": "sin-sign" if findings else None,
         "statements": 13402,
     }
-    return copy.deepcopy({"schema": 1, "summary": defaults | summary, "findings": list(findings)})
+    return copy.deepcopy({"schema": SCHEMA, "summary": defaults | summary, "findings": list(findings)})

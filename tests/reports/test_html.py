@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from oracle.findings import SCHEMA
 from reports.html import render, to_html
 from tests.reports.documents import backward, call, document, leaf, program, several, sine
 
@@ -398,12 +399,12 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("broken", "named"),
     [
-        ([], "'list': expected 1"),
-        ({}, "None: expected 1"),
-        ({**document(), "schema": 2}, "2: expected 1"),
-        ({"schema": 1, "summary": {}, "findings": []}, "findings"),
-        ({"schema": 1, "summary": document()["summary"]}, "findings"),
-        ({**document(), "findings": {"a": 1}}, "not one of schema 1"),
+        ([], "'list': expected 2"),
+        ({}, "None: expected 2"),
+        ({**document(), "schema": 3}, "3: expected 2"),
+        ({"schema": SCHEMA, "summary": {}, "findings": []}, "findings"),
+        ({"schema": SCHEMA, "summary": document()["summary"]}, "findings"),
+        ({**document(), "findings": {"a": 1}}, "not one of schema 2"),
         (document({"id": "0"}), "KeyError"),
         (document({**sine(), "origin": {}}), "seed"),
         (document({**sine(), "program": program([], call("sin", 3))}), "tensor 3"),
