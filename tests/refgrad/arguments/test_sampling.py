@@ -5,7 +5,9 @@ from __future__ import annotations
 from math import nan
 
 import pytest
+import torch
 
+import refgrad
 from tests.refgrad.both import assert_both
 
 CALLS = (
