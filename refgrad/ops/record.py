@@ -387,7 +387,7 @@ class Op:
     that is not plain floats of one dtype, and raises for bad ones. `view` marks outputs that look
     into the first input. `sequence` marks an op whose inputs are a sequence of tensors.
     `differentiable` numbers the outputs that have gradients, where not all have. `jvp` tells how tangents follow
-    from the formulas (see `refgrad.forward`): "linear" for views, "elementwise" where operands are promoted or there
+    from the formulas (see `refgrad.tangents`): "linear" for views, "elementwise" where operands are promoted or there
     is but one, and "transpose", which serves for all, unless told otherwise. Where torch gives another value in
     forward mode `jvp` is a formula of its own: it gets the namespace, and then tangents (`<input>_t`, None for
     a missing one) and values by their names.

@@ -7,6 +7,7 @@ import gc
 import threading
 import warnings
 import weakref
+from typing import Any
 
 import numpy as np
 import torch
@@ -455,18 +456,31 @@ def test_tangents_come_through_hooks_on_saved_tensors() -> None:
     x, seen = refgrad.tensor([0.5, 1.5], requires_grad=True), []
     with forward_ad.dual_level():
         d = forward_ad.make_dual(x, refgrad.ones(2))
-        local.modes.packing = (lambda t: seen.append(_tangent(refgrad, t)) or t.clone().numpy(), refgrad.tensor)
-        local.modes.settle()
-        try:
+
+        def pack(t: Any) -> Any:
+            seen.append(_tangent(refgrad, t))
+            return t.detach().clone().numpy()
+
+        with refgrad.autograd.graph.saved_tensors_hooks(pack, refgrad.tensor):
             outputs = [d**3, d.exp()]
-        finally:
-            local.modes.packing = None
-            local.modes.settle()
         seconds = [6 * x, x.exp()]
         for y, second in zip(outputs, seconds, strict=True):
             (g,) = refgrad.autograd.grad(y.sum(), x)
             assert np.allclose(_tangent(refgrad, g).numpy(), second.detach().numpy())
     assert seen[0].tolist() == [1, 1]  # that of the first input
+
+
+def test_a_tangent_first_looked_at_without_grad_mode_can_be_written() -> None:
+    x = leaf(refgrad, 1, 2, 3)
+    with forward_ad.dual_level():
+        b = refgrad.zeros(3, dtype=refgrad.float64)
+        v = b[:2]
+        b.add_(forward_ad.make_dual(x, refgrad.ones(3, dtype=refgrad.float64)))
+        with refgrad.no_grad():
+            assert _tangent(refgrad, v).tolist() == [1, 1]
+        assert v.grad_fn is not None
+        v.mul_(x[:2])
+        assert _tangent(refgrad, b).tolist() == [1, 2, 1]
 
 
 def test_the_hot_path_is_as_before_outside_of_a_level() -> None:
