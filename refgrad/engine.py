@@ -144,7 +144,9 @@ class _Task:
         RuntimeError for a leaf that a pass of `grad` captures.
         """
         if self._reached is None:
-            self._reached = {root for root, _ in self.roots if root is not None}.union(self._dependencies(self.roots))
+            self._reached = set(self._dependencies(self.roots))
+            if len(self.roots) > 1:  # torch forgets the only root of a pass
+                self._reached.update([root for root, _ in self.roots if root is not None])
         if node not in self._reached or self.wanted is None:
             return node in self._reached
         if node in self.captures and isinstance(node, AccumulateGrad):

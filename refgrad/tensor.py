@@ -268,7 +268,7 @@ class Tensor:
         """
         _check_flag("numpy", "force", force)
         if not force:
-            if self._rg:
+            if self._rg and local.modes.grad_enabled:
                 raise RuntimeError(
                     "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
                 )

@@ -109,14 +109,11 @@ def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
 
     torch runs the batch through vmap, and what vmap refuses is refused here in its words.
     """
-    if len(gradients) < len(outputs):
-        raise RuntimeError(f"got {len(outputs)} tensors and {len(gradients)} gradients")
     outputs = [out if isinstance(out, Tensor) else _stand_in(out) for out in outputs]
     batches: list[Any] = []
     for k, (out, given) in enumerate(zip(outputs, gradients, strict=False)):
         if isinstance(given, Tensor):
-            batches.append(given)
-            first = batches[-1][0]
+            first = given[0]
             if first._data.shape != out._data.shape:
                 raise RuntimeError(
                     "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
@@ -124,26 +121,32 @@ def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
                     f"corresponding output, but a mismatch was detected: grad_output[{k}] has a shape of "
                     f"{first.shape} and output[{k}] has a shape of {out.shape}."
                 )
-        else:  # one made for a single element has no dimension to run over, or not the shape
+            batches.append(given)
+        else:
             (seed,) = _seeds([out], [given])
-            if not out._rg:
-                raise ValueError(
-                    "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for an input but the input is of type "
-                    f"{type(None)}. We cannot vmap over non-Tensor arguments, please use None as the respective in_dim"
-                )
-            if not seed.ndim:
-                raise ValueError(
-                    "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor "
-                    "of dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0."
-                )
-            batches.append(seed)
+            batches.append(seed if out._rg else None)
+    if outputs and not batches:
+        raise IndexError("list index out of range")
+    for seed in batches:
+        if seed is None:
+            raise ValueError(
+                "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for an input but the input is of type "
+                f"{type(None)}. We cannot vmap over non-Tensor arguments, please use None as the respective in_dim"
+            )
+        if not seed.ndim:  # one that was made for a single element has no dimension to run over
+            raise ValueError(
+                "vmap(vjp, in_dims=0, ...)(<inputs>): Got in_dim=0 for some input, but that input is a Tensor "
+                "of dimensionality 0 so expected in_dim to satisfy 0 <= in_dim < 0."
+            )
     sizes = [g._data.shape[0] for g in batches]
     if len(set(sizes)) > 1:
         raise ValueError(
             "vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
             f"{sizes} for the mapped dimension"
         )
-    for k, (out, batch) in enumerate(zip(outputs, batches, strict=True)):
+    if len(batches) < len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(batches)} gradients")
+    for k, (out, batch) in enumerate(zip(outputs, batches, strict=False)):
         if batch._data.shape[1:] != out._data.shape:
             raise RuntimeError(
                 f"invalid gradient at index {k} - got {list(batch._data.shape[1:])} but expected shape "

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refgrad.counters import bump, fresh
 from refgrad.devices import MODULES, as_device, module_for
 from refgrad.tensor import Tensor
 
@@ -27,7 +28,8 @@ def _attributes(tensor: Tensor) -> dict[str, Any]:
 def _leaf(kind: type[Tensor], data: Any, requires_grad: bool) -> Tensor:
     t = object.__new__(kind)
     t._data = data
-    t._counter = [1]  # as in torch, where making it counts as a write
+    t._counter = fresh()
+    bump(t._counter)  # as in torch, where making it counts as a write
     t._rg = requires_grad
     return t
 
