@@ -25,9 +25,11 @@ import hypothesis
 import numpy
 
 from oracle import engines
+from oracle.execute import run
 from oracle.findings import Finding, RunDocument
 from oracle.progress import Progress
 from oracle.reduce import complexity
+from oracle.semantics import ROWS, exercised
 from oracle.shard import SIZE, Case, Cases, ShardResult, ShardTask, add_case, run_shard
 from oracle.shrink import Lead, ShrinkTask, as_drawn, as_far_as_it_came, run_reduce, run_shrink
 
@@ -138,6 +140,7 @@ class Tally:
         self.programs = self.statements = self.escalated = 0
         self.discarded: Counter[str] = Counter()
         self.ops: Counter[str] = Counter()
+        self.rows: Counter[int] = Counter()
         self.cases: Cases = {}
 
     def add(self, result: ShardResult) -> None:
@@ -147,6 +150,7 @@ class Tally:
         self.escalated += result.escalated
         self.discarded.update(result.discarded)
         self.ops.update(result.ops)
+        self.rows.update(result.rows)
         for case in result.cases:
             add_case(self.cases, case)
 
@@ -164,6 +168,7 @@ def summary(config: Config, tally: Tally, findings: list[Finding]) -> dict[str, 
         "discarded": dict(sorted(tally.discarded.items())),
         "escalated": tally.escalated,
         "ops": dict(sorted(tally.ops.items())),
+        "semantics": semantics(config, tally.rows, findings),
         "versions": versions(),
         "seed": config.seed,
         "examples": config.examples,
@@ -172,6 +177,15 @@ def summary(config: Config, tally: Tally, findings: list[Finding]) -> dict[str, 
         "oracle": config.oracle,
         "plant": config.plant,
     }
+
+
+def semantics(config: Config, rows: Counter[int], findings: list[Finding]) -> dict[str, list[int]]:
+    """For each row of the semantics table how many programs exercised it, and how many findings do."""
+    engine = engines.get(config.oracle)
+    found: Counter[int] = Counter()
+    for finding in findings:
+        found.update(exercised(finding.program, run(finding.program, engine)))
+    return {str(row.number): [rows[row.number], found[row.number]] for row in ROWS}
 
 
 def versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The command line: `refgrad fuzz`, `replay`, `stats`, `plants`."""
+"""The command line: `refgrad fuzz`, `replay`, `stats`, `coverage`, `plants`."""
 
 import argparse
 import os
@@ -17,6 +17,7 @@ from oracle.findings import (
     FindingError,
     RunDocument,
     read_finding,
+    read_run,
     write_findings,
     write_json,
 )
@@ -47,6 +48,18 @@ FUZZ_EXAMPLES = """examples:
 
 A run is repeated by its seed, whatever the number of jobs; the last line printed is the command that does so.
 
+"""
+
+COVERAGE_EXAMPLES = """examples:
+  refgrad coverage --semantics
+      each rule of torch.autograd, how many of 2,000 programs exercise it (on the oracle), and its tests
+  refgrad coverage --semantics --run report/run.json
+      the same with the counts of a run: programs and findings
+
+exit codes:
+  0  each rule is verified by programs or by tests, or the table says what it waits for
+  1  there is one that is not
+  2  bad usage
 """
 
 REPLAY_EXAMPLES = """examples:
@@ -152,6 +165,23 @@ def parser() -> argparse.ArgumentParser:
     stats.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     stats.set_defaults(command=stats_command)
 
+    coverage = command_parser(
+        commands.add_parser,
+        "coverage",
+        help="which rules of torch.autograd are verified, and how",
+        description="Lists the rules of torch.autograd, and how each is verified: by programs, by tests.",
+        epilog=COVERAGE_EXAMPLES,
+    )
+    coverage.add_argument("--semantics", action="store_true", required=True, help="the table of semantics")
+    coverage.add_argument("--run", type=Path, metavar="FILE", help="count what a run did (its run.json)")
+    coverage.add_argument(
+        "--examples", type=positive, default=2000, metavar="N", help="programs to count over (default: 2000)"
+    )
+    add_source(coverage, "semantics")
+    coverage.add_argument("--oracle", default="torch", metavar="NAME", help="engine to run them on (default: torch)")
+    coverage.add_argument("--json", type=Path, metavar="FILE", help="write the table here")
+    coverage.set_defaults(command=coverage_command)
+
     plants = command_parser(commands.add_parser, "plants", help="list the known defects for fuzz --plant")
     plants.set_defaults(command=plants_command)
     return top
@@ -165,12 +195,14 @@ def command_parser(make: Callable[..., Any], *names: str, **texts: str) -> argpa
     return made
 
 
-def add_source(command: argparse.ArgumentParser) -> None:
+def add_source(command: argparse.ArgumentParser, profile: str = "default") -> None:
     """The options that say which programs are drawn."""
     command.add_argument(
         "--seed", type=int, default=0, metavar="K", help="where the programs start (default: 0)"
     )
-    command.add_argument("--profile", default="default", metavar="NAME", help="how programs are distributed")
+    command.add_argument(
+        "--profile", default=profile, metavar="NAME", help=f"how programs are distributed (default: {profile})"
+    )
     command.add_argument("--ops", metavar="LIST", help="draw these ops only, separated by commas")
 
 
@@ -283,6 +315,54 @@ def stats_command(given: argparse.Namespace) -> int:
         write_json(given.json, {"schema": SCHEMA, "seed": given.seed, **figures})
     print(figures)
     return NOTHING if drawn else complain("no program was drawn", FAILED)
+
+
+def coverage_command(given: argparse.Namespace) -> int:
+    """Shows how each row of the semantics table is verified."""
+    from oracle.coverage import table, verified
+
+    if given.json:
+        check_file(given.json)
+    counts = read_run(given.run).summary["semantics"] if given.run else counted(given)
+    rows = verified(counts)
+    if given.json:
+        facts = [
+            {
+                "row": row.row.number,
+                "section": row.row.section,
+                "topic": row.row.topic,
+                "programs": row.times,
+                "findings": row.findings,
+                "cases": row.cases,
+                "how": row.how,
+            }
+            for row in rows
+        ]
+        write_json(given.json, {"schema": SCHEMA, "semantics": facts})
+    print(table(rows))
+    return FOUND if any(row.untested for row in rows) else NOTHING
+
+
+def counted(given: argparse.Namespace) -> dict[str, list[int]]:
+    """How many of some programs exercise each row, on one engine alone."""
+    from collections import Counter
+
+    from oracle import engines
+    from oracle.choices import Source, entropy
+    from oracle.execute import run
+    from oracle.generate import programs
+    from oracle.semantics import exercised
+    from oracle.shard import SIZE, profile_of
+
+    profile, ops = source(given)
+    engine = engines.get(known_engine(given.oracle))
+    drawer = Source(programs(profile_of(profile, ops)))
+    counts: Counter[int] = Counter()
+    for number in range(given.examples):
+        program = drawer.draw(entropy(given.seed, *divmod(number, SIZE)))
+        if program is not None:
+            counts.update(exercised(program, run(program, engine)))
+    return {str(row): [times, 0] for row, times in counts.items()}
 
 
 def plants_command(given: argparse.Namespace) -> int:

@@ -149,11 +149,12 @@ class RunDocument:
         """The run that `data` describes. Raises FindingError, naming the place, if it describes none."""
         _schema(data, where)
         fields = _fields(data, where, {"summary": _mapping, "findings": _list})
-        summary = _fields(fields["summary"], f"{where}.summary", _SUMMARY)
+        facts = {"semantics": {}, **fields["summary"]}  # which documents of before do not have
+        summary = _fields(facts, f"{where}.summary", _SUMMARY)
         findings = [
             Finding.from_json(item, f"{where}.findings[{i}]") for i, item in enumerate(fields["findings"])
         ]
-        return cls({**fields["summary"], **summary}, tuple(findings))
+        return cls({**facts, **summary}, tuple(findings))
 
 
 def encode(value: object) -> Any:
@@ -228,6 +229,13 @@ def _counts(value: Any) -> dict[str, int]:
     return {name: _count(number) for name, number in _mapping(value).items()}
 
 
+def _pairs(value: Any) -> dict[str, list[int]]:
+    pairs = {name: [_count(number) for number in _list(pair)] for name, pair in _mapping(value).items()}
+    if wrong := next((name for name, pair in pairs.items() if len(pair) != 2), None):
+        raise ValueError(f"expected two counts for {wrong}, got {len(pairs[wrong])}")
+    return pairs
+
+
 def _texts(value: Any) -> dict[str, str]:
     return {name: _text(text) for name, text in _mapping(value).items()}
 
@@ -266,6 +274,7 @@ _SUMMARY: dict[str, _Check] = {
     "discarded": _counts,
     "escalated": _count,
     "ops": _counts,
+    "semantics": _pairs,
     "versions": _texts,
     "seed": _is(int, "an integer"),
     "examples": _optional(_count),

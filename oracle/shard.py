@@ -15,6 +15,7 @@ from oracle.compare import Divergence
 from oracle.generate import PROFILES, Profile, programs
 from oracle.program import Call, Program, digest
 from oracle.reduce import complexity
+from oracle.semantics import exercised
 
 SIZE = 250  # programs in a shard; the last one of a run may hold fewer
 PATIENCE = 100  # draws in a row without anything new after which a shard gives up
@@ -75,7 +76,8 @@ def add_case(cases: Cases, case: Case) -> None:
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a shard did. `discarded`: draws that were not run, by reason; `ops`: how often each was drawn."""
+    """What a shard did. `discarded`: draws that were not run, by reason; `ops`: how often each was drawn; `rows`:
+    how many programs exercised each row of the semantics table."""
 
     index: int
     programs: int
@@ -83,6 +85,7 @@ class ShardResult:
     escalated: int
     discarded: dict[str, int]
     ops: dict[str, int]
+    rows: dict[int, int]
     cases: tuple[Case, ...]
 
 
@@ -106,6 +109,7 @@ def collect(
     cases: Cases = {}
     discarded: Counter[str] = Counter()
     drawn = Counter(dict.fromkeys(ops, 0))
+    rows: Counter[int] = Counter()
     statements = escalated = wasted = draws = 0
     while len(seen) < task.programs and wasted < PATIENCE:
         index, draws, wasted = draws, draws + 1, wasted + 1
@@ -123,13 +127,16 @@ def collect(
         drawn.update(statement.op for statement in program.statements if isinstance(statement, Call))
         result = examine(program)
         escalated += result.escalated
+        rows.update(exercised(program, result.oracle))
         if result.divergence is not None:
             found, place = result.divergence, (task.index, index)
             add_case(cases, Case(bucket_of(found), ops_of(program), program, *place, found, place))
     if len(seen) < task.programs:
         discarded["nothing new to draw"] += task.programs - len(seen)
     shown = tuple(cases.values())
-    return ShardResult(task.index, len(seen), statements, escalated, dict(discarded), dict(drawn), shown)
+    return ShardResult(
+        task.index, len(seen), statements, escalated, dict(discarded), dict(drawn), dict(rows), shown
+    )
 
 
 def bucket_of(found: Divergence) -> str:

@@ -9,6 +9,7 @@ import shlex
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from markupsafe import Markup
 
 from oracle.catalogue import DRAWN
+from oracle.coverage import verified
 from oracle.findings import READABLE, SCHEMA, write_text
 
 from . import wording
@@ -72,6 +74,7 @@ def _page(summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]], fou
         summary=summary,
         command=_command(summary),
         coverage=_coverage(summary["ops"], findings),
+        semantics=_semantics(summary.get("semantics", {})),
         findings=[_finding(number, finding) for number, finding in enumerate(findings, 1)],
     )
 
@@ -151,6 +154,18 @@ def _coverage(ops: Mapping[str, int], findings: Sequence[Mapping[str, Any]]) -> 
         "least": min(drawn, key=lambda name: drawn[name], default=None),
         "most": max(drawn, key=lambda name: drawn[name], default=None),
         "drawn": drawn,
+    }
+
+
+def _semantics(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The rules of torch.autograd by section, with what verifies them; empty for a run that did not count."""
+    rows = verified(counts) if counts else []
+    reachable = [row for row in rows if row.row.events]
+    return {
+        "sections": [(name, list(of)) for name, of in groupby(rows, key=lambda row: row.row.section)],
+        "rows": len(rows),
+        "reachable": len(reachable),
+        "reached": sum(bool(row.times) for row in reachable),
     }
 
 

@@ -206,7 +206,7 @@ def test_time_ends_a_run_after_a_whole_shard(monkeypatch: pytest.MonkeyPatch) ->
 
     def note(task: ShardTask) -> ShardResult:
         tasks.append(task)
-        return ShardResult(task.index, task.programs, 1, 0, {}, {}, ())
+        return ShardResult(task.index, task.programs, 1, 0, {}, {}, {}, ())
 
     monkeypatch.setattr(campaign, "run_shard", note)
     assert run(examples=None, seconds=1e-9, subject="torch").summary["programs"] == SIZE

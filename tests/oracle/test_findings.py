@@ -63,6 +63,7 @@ SUMMARY = {
     "discarded": {"duplicate": 2},
     "escalated": 4,
     "ops": {"sin": 12, "cos": 0},
+    "semantics": {"1": [3, 0]},
     "versions": {"torch": "2.13.0"},
     "seed": -1,
     "examples": None,
@@ -82,6 +83,15 @@ def through_json(data: Any) -> Any:
 
 def test_a_finding_survives_json() -> None:
     assert Finding.from_json(through_json(FINDING.to_json())) == FINDING
+
+
+def test_a_run_of_before_has_no_semantics_and_wrong_ones_are_refused() -> None:
+    data = through_json(RunDocument(SUMMARY, (FINDING,)).to_json())
+    del data["summary"]["semantics"]
+    assert RunDocument.from_json(data).summary["semantics"] == {}
+    data["summary"]["semantics"] = {"1": [3]}
+    with pytest.raises(FindingError, match="expected two counts for 1, got 1"):
+        RunDocument.from_json(data)
 
 
 def test_a_run_survives_json_with_summary_entries_that_are_not_known() -> None:

@@ -270,4 +270,16 @@ def grad_dtype(torch):
     return seen, refused, x.grad_dtype, x.grad, error(lambda: (x * 2).grad_dtype)
 
 
+@case(49)
+def zeroing_as_optimisers_do(torch):
+    x = leaf(torch, 1, 2)
+    (x * x).sum().backward(create_graph=True)
+    grad = x.grad
+    grad.detach_()
+    grad.zero_()
+    x.grad.requires_grad_(False)
+    (x * 2).sum().backward()
+    return x.grad is grad, grad, x.grad.requires_grad
+
+
 test_as_torch = as_torch(__name__)

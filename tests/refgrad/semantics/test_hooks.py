@@ -291,4 +291,39 @@ def hook_that_changes_the_shape(torch):
     x.backward()
 
 
+@case(122)
+def hooks_in_reference_cycles_are_collected(torch):
+    import gc
+    import weakref
+
+    class Holder:
+        pass
+
+    def leak():
+        holder, x = Holder(), leaf(torch, 1, 2)
+        holder.x = x
+        x.register_hook(lambda g: holder and None)
+        (x * 2).sum().backward()
+        return weakref.ref(holder)
+
+    reference = leak()
+    gc.collect()
+    return reference() is None
+
+
+@case(217)
+def the_garbage_collector_may_run_in_a_hook(torch):
+    import gc
+
+    x, log = leaf(torch, 1, 2), Log()
+    y = x * 2
+    for _ in range(20):
+        y = y * 1.5
+    z = (y.exp() * x).sum()
+    y.register_hook(lambda g: log.append(gc.collect() >= 0))
+    del y
+    z.backward()
+    return log, x.grad.isfinite().all()
+
+
 test_as_torch = as_torch(__name__)

@@ -237,4 +237,14 @@ def an_exception_restores_the_mode(torch):
         return torch.is_grad_enabled()
 
 
+@case(65)
+def decorating_a_class_warns(torch):
+    class Model:
+        def __init__(self, x):
+            self.recording = torch.is_grad_enabled()
+
+    made = torch.no_grad()(Model)(1)
+    return made.recording, type(made).__name__, mode(torch)
+
+
 test_as_torch = as_torch(__name__)

@@ -243,4 +243,12 @@ def how_an_assigned_tensor_is_stretched(torch):
     return found
 
 
+@case(73)
+def where_versions_start(torch):
+    x = leaf(torch, 1, 2)
+    y = x * 1
+    y.add_(1)
+    return x._version, y._version, y.clone()._version, y[:1]._version, y.detach()._version, y.data._version
+
+
 test_as_torch = as_torch(__name__)
