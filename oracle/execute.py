@@ -98,8 +98,8 @@ class _Course:
         for _ in self.walk(0, len(self.program.statements)):
             pass
 
-    def walk(self, start: int, stop: int) -> Iterator[None]:
-        """Runs the statements from start to stop, one after each `next`."""
+    def walk(self, start: int, stop: int) -> Iterator[int]:
+        """Runs the statements from start to stop, one after each `next`; yields its number."""
         index = start
         while index < stop and not self.stopped:
             statement = self.program.statements[index]
@@ -109,8 +109,8 @@ class _Course:
                 index = self.plan.ends[index]
             else:
                 self.step(index, statement)
+            yield index
             index += 1
-            yield
 
     def step(self, index: int, statement: Statement) -> None:
         """Runs a statement."""
@@ -152,9 +152,9 @@ class _Course:
         if statement.mode == "thread":
             in_thread(lambda: self.span(index, end))
         elif statement.mode == "generator":
-            for _ in self.engine.without_grad(lambda: self.walk(index + 1, end)):
+            for last in self.engine.without_grad(lambda: self.walk(index + 1, end)):
                 self.at = index
-                self.show_modes()  # those of the caller
+                self.show_modes(last)  # those of the caller
         else:
             try:
                 again = statement.mode == "again"
@@ -265,9 +265,9 @@ class _Course:
             if number < len(self.tensors) and self.tensors[number] is not None:
                 self.note(Place(index, number, "after"), self.look(number, full=False))
 
-    def show_modes(self) -> None:
+    def show_modes(self, part: int = 0) -> None:
         grad, inference = self.engine.modes()
-        self.note(Place(self.at, None, "modes"), f"grad {grad}, inference {inference}")
+        self.note(Place(self.at, None, "modes", part), f"grad {grad}, inference {inference}")
 
     def called(self, number: int, gradients: Sequence[Any]) -> None:
         """Notes that a hook was called, and with what."""

@@ -89,6 +89,8 @@ def _body(program: Program, divergence: Divergence, trace: Trace) -> list[str]:
     at = len(program.statements) if len(trace.faults) < MAX_FAULTS else trace.faults[-1].statement
     if divergence.what != "state":
         at = divergence.statement
+    if divergence.kind == "mode" and divergence.place is not None:
+        at = max(at or 0, divergence.place.part)
     at = -1 if at is None else at
     look = look_at(program, divergence, trace)
     if "kept[" in look.expression:

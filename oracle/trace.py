@@ -62,7 +62,8 @@ class Place(NamedTuple):
         business, and so is its node;
     "after": a tensor after a statement that wrote, or raised; "grad after": its `.grad`;
     "returned": what a statement returned that writes a tensor;
-    "modes": the grad mode and the inference mode after they may have changed;
+    "modes": the grad mode and the inference mode after they may have changed; those of the caller of a generator
+        with the statement that it ran in `part`;
     "hook": a call of the hook with this number, and "gradient" what it was given, by position in `part`;
     "fault": an exception; "skipped": a statement that needs a tensor which is not there.
     """

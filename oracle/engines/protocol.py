@@ -57,7 +57,7 @@ class Engine(Protocol):
     def set_grad_enabled(self, value: bool) -> None:
         """Sets the grad mode."""
 
-    def without_grad(self, work: Callable[[], Iterator[None]]) -> Iterator[None]:
+    def without_grad(self, work: Callable[[], Iterator[int]]) -> Iterator[int]:
         """The same iterator as a generator under `no_grad`."""
 
     def backward(

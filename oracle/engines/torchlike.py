@@ -75,9 +75,9 @@ class TorchLike:
     def set_grad_enabled(self, value: bool) -> None:
         self.module.set_grad_enabled(value)
 
-    def without_grad(self, work: Callable[[], Iterator[None]]) -> Iterator[None]:
+    def without_grad(self, work: Callable[[], Iterator[int]]) -> Iterator[int]:
         @self.module.no_grad()
-        def generator() -> Iterator[None]:
+        def generator() -> Iterator[int]:
             yield from work()
 
         return generator()

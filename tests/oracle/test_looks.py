@@ -82,7 +82,8 @@ def test_a_script_sees_what_the_trace_says(seed: int) -> None:
             found = divergence("exception", place, entry)
             assert seen_by_script(program, found) == true.type
         elif place.what == "modes":
-            grad, inference = seen_by_script(program, divergence("mode", place, entry))[-1]
+            earlier = sum(p.what == "modes" for p in trace.places[: entry + 1])
+            grad, inference = seen_by_script(program, divergence("mode", place, entry))[earlier - 1]
             assert true == f"grad {'on' if grad else 'off'}, inference {'on' if inference else 'off'}"
         elif place.what == "hook":
             earlier = sum(p.what == "hook" for p in trace.places[: entry + 1])
