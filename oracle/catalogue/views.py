@@ -61,16 +61,10 @@ SPECS = [
     ),
     _alias("iter", "list", outputs=(0, 64)),
     _alias("parameter", "function", "nn.Parameter", gradient="cut"),
-    OpSpec(
-        "unsafe_chunk", "shape", "function", "unsafe_chunk", None, (1, 1), (1, 64),
-        {"chunks": integer(1, 64), "dim": optional(_DIM)}, gradient="none",
-    ),
-    OpSpec(
-        "unsafe_split", "shape", "function", "unsafe_split", None, (1, 1), (1, 64),
-        {"split_size": integer(1, 4096), "dim": optional(_DIM)}, gradient="none",
-    ),
+    _alias("unsafe_chunk", "function", outputs=(1, 64), chunks=integer(1, 64), dim=optional(_DIM)),  # but no views
+    _alias("unsafe_split", "function", outputs=(1, 64), split_size=integer(1, 4096), dim=optional(_DIM)),
     _leaving("tensor_of", "function", "tensor"),
     _leaving("item", "number", "item"),
     _leaving("numpy", "number", "numpy"),
     _leaving("deepcopy", "deepcopy", "deepcopy"),
-]  # fmt: skip
+]

@@ -39,7 +39,7 @@ from oracle.program import (
 
 SHAPES = ((3,), (2, 3), (3,), ())
 
-# name: inputs, parameters, outputs; inputs that are no float tensors are "i" (indices) and "m" (a mask)
+# name: inputs, parameters, outputs; inputs are "t" (a float tensor), "i" (indices), "m" (a mask) or "s" (one number)
 CALLS: dict[str, list[tuple[str, dict[str, Any], int]]] = {
     **{name: [("t", {}, 1)] for name in ("sin", "exp", "relu", "neg", "sum", "sigmoid", "clone", "detach", "square")},
     **{name: [("tt", {}, 1)] for name in ("mul", "add", "sub", "div", "maximum")},
@@ -50,10 +50,10 @@ CALLS: dict[str, list[tuple[str, dict[str, Any], int]]] = {
     **{name: [("tt", {}, 1)] for name in ("type_as", "view_as", "expand_as")},
     **{name: [("t", {}, 1)] for name in ("tensor_of", "item", "numpy", "deepcopy", "contiguous", "flatten", "t")},
     "pow_": [("t", {"exponent": 2}, 0), ("tt", {}, 0)],
-    "fill_": [("t", {"value": 0.5}, 0), ("tt", {}, 0)],
+    "fill_": [("t", {"value": 0.5}, 0), ("ts", {}, 0)],
     "clamp_": [("t", {"min": -0.5, "max": 1.0}, 0)],
     "copy_": [("tt", {}, 0)],
-    "masked_fill_": [("tm", {"value": 2.0}, 0), ("tmt", {}, 0)],
+    "masked_fill_": [("tm", {"value": 2.0}, 0), ("tms", {}, 0)],
     "addcmul_": [("ttt", {"value": 0.5}, 0)],
     "lerp_": [("tt", {"weight": 0.25}, 0), ("ttt", {}, 0)],
     "index_add_": [("tit", {"dim": 0}, 0), ("tit", {"dim": 0, "alpha": 2}, 0)],
@@ -101,7 +101,7 @@ for _name, _spec in CATALOGUE.items():
     if _spec.style == "custom":
         CALLS[_name] = [("t" * _spec.inputs[0], dict.fromkeys(_spec.params, 2.0), _spec.outputs[0])]
 
-PLAIN = ("no_grad", "enable_grad", "grad_disabled", "inference_mode", "thread", "generator", "again")
+PLAIN = ("no_grad", "enable_grad", "grad_disabled", "inference_mode", "thread", "generator", "again", "dual_level")
 
 
 def wild(seed: int, length: int = 14) -> Program:
@@ -120,6 +120,7 @@ class _Writer:
         self.modes: list[str] = []
         self.hooks = 0
         self.leaves = [self.leaf() for _ in range(random.randint(1, 3))]
+        self.leaves.append(Leaf(self.numbers(()), random.random() < 0.7, "contiguous"))
         self.leaves.append(Leaf(Literal("int64", (3,), (0, 1, 1)), False, "contiguous"))
         self.leaves.append(Leaf(Literal("bool", (3,), (True, False, True)), False, "contiguous"))
         self.count = len(self.leaves)
@@ -168,17 +169,16 @@ class _Writer:
     def call(self) -> Call:
         name = self.random.choice(list(CALLS))
         kinds, params, outputs = self.random.choice(CALLS[name])
-        others = {"i": self.leaves_at("int64"), "m": self.leaves_at("bool")}
-        inputs = tuple(others.get(kind) if kind in others else self.tensor() for kind in kinds)
+        others = dict(zip("sim", range(len(self.leaves) - 3, len(self.leaves)), strict=True))
+        inputs = tuple(self.tensor() if kind == "t" else others[kind] for kind in kinds)
         through = self.random.choice(("checkpoint", "reentrant_checkpoint")) if self.random.random() < 0.04 else None
-        return Call(name, inputs, dict(params), outputs, through)  # type: ignore[arg-type]
-
-    def leaves_at(self, dtype: str) -> int:
-        return next(i for i, leaf in enumerate(self.leaves) if leaf.value.dtype == dtype)
+        return Call(name, inputs, dict(params), outputs, through)
 
     def statement(self) -> Statement:
         random = self.random
         how = random.random()
+        if "dual_level" in self.modes and how < 0.2:
+            return MakeDual(self.tensor(), self.tensor()) if how < 0.12 else UnpackDual(self.tensor())
         if how < 0.45:
             return self.call()
         if how < 0.53:
