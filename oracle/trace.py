@@ -14,10 +14,10 @@ brings it up to date."""
 class Observation(NamedTuple):
     """A tensor at one moment.
 
-    value: a C-ordered copy. version: how often its memory was written since the tensor appeared (for a gradient)
-    or at all; None for an inference tensor. storage: the lowest number of a tensor of the program that has the
-    same memory, None if none has or if that is an engine's own business. same: the number of an earlier tensor
-    that is this very object; for a `.grad`, -1 if it is the object it was when last looked at.
+    value: a C-ordered copy. same: the number of an earlier tensor that is this very object; for a `.grad`, -1 if it
+    is the object it was when last looked at. version: how often its memory was written since the tensor appeared
+    (for a gradient) or at all; None for an inference tensor. storage: the lowest number of a tensor of the program
+    that has the same memory, None if none has or if that is an engine's own business.
     grad_fn: the node's name, None for a leaf, `UNREAD`, or what reading it raised. is_view: None where it is an
     engine's own business.
     """
@@ -27,10 +27,10 @@ class Observation(NamedTuple):
     shape: tuple[int, ...]
     requires_grad: bool
     is_inference: bool = False
+    same: int | None = None
     version: int | None = 0
     retains_grad: bool = False
     storage: int | None = None
-    same: int | None = None
     is_leaf: bool | None = True
     grad_fn: str | None = None
     output_nr: int | None = 0

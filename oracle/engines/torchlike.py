@@ -191,10 +191,10 @@ class TorchLike:
             tuple(tensor.shape),
             tensor.requires_grad,
             inference,
+            same,
             version,
             tensor.retains_grad,
             storage if array.size else None,  # who would tell whether nothing is shared
-            same,
             is_leaf,
             name,
             output_nr,
