@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from oracle.catalogue import CATALOGUE, DRAWN
 from oracle.catalogue.scene import WORDS
 from oracle.program import Program
-from oracle.script import ENDINGS, Script
+from oracle.script import ENDINGS, Script, end, step
+from oracle.script.script import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,13 @@ class Profile:
     lengths: numbers of steps, each as likely as the others. statements: of 64 steps, those that are not ops.
     endings: the weights of the endings (a backward pass from one root; from several; twice; `grad`; second
     order; none). invalid: of 1000 programs, those that end with a statement that ought to raise. wild: of 64
-    programs, those whose leaves may hold huge, tiny and non-finite numbers. ops: the ops to draw from, all if
+    programs, those whose leaves may hold huge, tiny and non-finite numbers. dense: of 64 programs, those dense
+    in statements that write, view, hook, and change modes and gradients; busy: of 64 of their steps, those that
+    are not ops; wrong: of 1000 of their steps, those that ought to raise. ops: the ops to draw from, all if
     None.
 
     A restriction to some ops brings in no others: an operand that no live tensor can be is a new leaf. (Where
-    second order needs a product, it is left out unless "mul" is among the ops.)
+    second order needs a product, it is left out unless "mul" is among the ops.) No program is dense then.
     """
 
     name: str
@@ -57,6 +60,9 @@ class Profile:
     endings: tuple[int, ...] = (6, 26, 6, 7, 16, 3)
     invalid: int = 25
     wild: int = 3
+    dense: int = 0
+    busy: int = 46
+    wrong: int = 20
     ops: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
@@ -73,7 +79,7 @@ class Profile:
                 raise ValueError(f"no op {name!r} {where}, expected some of {', '.join(DRAWN)}")
         if not ops:
             raise ValueError("no ops given, expected at least one name")
-        return replace(self, ops=frozenset(ops))
+        return replace(self, ops=frozenset(ops), dense=0)
 
 
 PROFILES = {
@@ -82,6 +88,14 @@ PROFILES = {
         Profile("default"),
         Profile("smoke", lengths=(1, 2, 3, 4, 5, 6)),
         Profile("values", statements=2, endings=(20, 36, 0, 4, 2, 2), invalid=0, wild=16),
+        Profile(
+            "semantics",
+            lengths=(2, 3, 4, 5, 6, 6, 7, 7, 8, 8, 9, 10),
+            endings=(8, 8, 2, 2, 4, 40),
+            wild=0,
+            dense=64,
+            wrong=140,
+        ),
         Profile("second-order", lengths=(1, 2, 3, 4, 5, 6, 7, 8, 9, 10), endings=(4, 2, 2, 4, 50, 2)),
     )
 }
@@ -116,11 +130,13 @@ _WORDS = st.integers(0, WORDS - 1)
 def write(draw: st.DrawFn, plan: Plan) -> Script:
     """Draws a program; its script still knows the state of each tensor."""
     profile = plan.profile
-    script = Script(draw(_WORDS), plan.specs, profile.lengths, profile.statements, profile.wild)
+    script = Script(draw(_WORDS), plan.specs, profile.lengths, profile.wild)
+    dense = profile.dense and script.scene.take(64) >= 64 - profile.dense
+    script.pace = Pace(profile.busy, profile.wrong, True) if dense else Pace(profile.statements)
     for _ in range(script.length):
         if word := draw(_WORDS):
-            script.step(word)
-    script.end(draw(_WORDS), plan.endings, profile.invalid)
+            step(script, word)
+    end(script, draw(_WORDS), plan.endings, profile.invalid)
     return script
 
 

@@ -11,19 +11,20 @@ from collections.abc import Sequence
 from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
+from oracle.catalogue.live import MAYBE, NO, YES, Drawn, Live, NewLeaf
 from oracle.catalogue.params import FLOATS
 from oracle.catalogue.values import ANY, POOL, Domain, hashed, pool
 
 if TYPE_CHECKING:
     from oracle.catalogue.spec import OpSpec
 
+__all__ = ["MAX_NUMEL", "MAYBE", "NO", "YES", "Drawn", "Live", "NewLeaf", "Scene", "broadcast", "promote"]
+
 _BITS = 128
 _HALF = _BITS // 2
 _MASK = (1 << _BITS) - 1
 WORDS = 1 << _BITS  # a step is decoded from a number below this
 MAX_NUMEL = 100
-
-NO, MAYBE, YES = 0, 1, 2  # whether a tensor requires grad
 
 RANK = {"bool": 0, "int64": 1, "float16": 2, "float32": 3, "float64": 4}
 _BY_RANK = tuple(RANK)
@@ -41,78 +42,13 @@ _SIZES = (
 )
 
 
-class Live:
-    """What is known of a tensor before it exists.
-
-    low and high bound its values ((-inf, inf): unknown, NaN included); grad is NO, MAYBE or YES. dense: known
-    to be contiguous. alias: the tensor it may be a view of; viewed: another may be a view of it. graph has a
-    bit for every tensor that a backward pass from here reaches, itself included; guessed: that is only an
-    upper bound. stepped: a gradient is a step function, whose own derivative torch gives as zeros that no
-    number can be added to.
-    """
-
-    __slots__ = (
-        "alias",
-        "bit",
-        "dense",
-        "dtype",
-        "guessed",
-        "grad",
-        "graph",
-        "high",
-        "leaf",
-        "low",
-        "number",
-        "parents",
-        "shape",
-        "spec",
-        "stepped",
-        "uses",
-        "viewed",
-    )
-
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        dtype: str,
-        low: float = -inf,
-        high: float = inf,
-        dense: bool = False,
-        alias: Live | None = None,
-    ) -> None:
-        self.shape = shape
-        self.dtype = dtype
-        self.low = low
-        self.high = high
-        self.dense = dense
-        self.alias = alias
-        self.guessed = self.stepped = self.viewed = False
-        self.grad = self.graph = self.bit = self.uses = 0
-        self.leaf = True
-        self.spec: OpSpec | None = None
-        self.parents: Sequence[Live] = ()
-        self.number = -1
-
-
-Drawn = tuple[tuple[Live, ...], dict[str, Any], tuple[Live, ...]]  # inputs, params, outputs
-
-
-class NewLeaf:
-    """A leaf that an op's draw asked for: its state and its values."""
-
-    __slots__ = ("data", "layout", "live", "requires_grad")
-
-    def __init__(self, live: Live, layout: str, data: Sequence[Any]) -> None:
-        self.live = live
-        self.requires_grad = live.grad == YES
-        self.layout = layout
-        self.data = data
-
-
 class Scene:
     """The live tensors, and the entropy of the current step."""
 
-    __slots__ = ("bits", "dtype", "floats", "leaves", "others", "recording", "sizes", "state", "wild", "word")
+    __slots__ = (
+        *("bits", "dtype", "floats", "focus", "inference", "leaves", "others", "recording"),
+        *("sizes", "state", "wild", "word"),
+    )
 
     def __init__(self, word: int, wild: int = 4) -> None:
         self.leaves: list[NewLeaf] = []
@@ -120,6 +56,8 @@ class Scene:
         self.others: list[Live] = []  # int64 and bool ones
         self.bits = 0
         self.recording = True
+        self.inference = False  # whether new tensors are inference tensors
+        self.focus: Live | None = None  # what a step goes on with, if it fits
         self.feed(word)
         digit = self.take(32)
         self.dtype = "float64" if digit < 24 else "float32" if digit < 30 else "float16"
@@ -145,8 +83,14 @@ class Scene:
     # Choosing tensors
 
     def start(self, among: Sequence[Live]) -> int:
-        """A position in a list: half the time the newest unused one, else one of the last three, or any."""
+        """A position in a list: that of the focus, else half the time the newest unused one, else one of the
+        last three, or any."""
         n = len(among)
+        focus = self.focus
+        if focus is not None:
+            for i in range(n - 1, -1, -1):
+                if among[i] is focus:
+                    return i
         age = self.take(6 * n)
         if age < 3 * n:
             for i in range(n - 1, -1, -1):
@@ -237,6 +181,7 @@ class Scene:
         if shape and (how := self.take(16)) > 10:
             if how == 15:
                 layout = "expanded"
+                live.lapped = True
                 data = data[: count // shape[0]] * shape[0] if count else data
             elif how > 12 and len(shape) > 1:
                 layout = "transposed"
@@ -327,12 +272,16 @@ class Scene:
                     grad = t.grad
         if spec.gradient == "cut":
             grad = 0
-        recording = self.recording
+        recording, inference, name = self.recording, self.inference, spec.name
         for out in outputs:
             bit = out.bit = 1 << self.bits
             self.bits += 1
             if out.alias is not None:
                 out.alias.viewed = True
+                out.tracked = recording
+            out.link = name
+            if inference:
+                out.inference = out.alias is None or out.alias.inference
             if not out.low <= out.high:  # inf - inf
                 out.low, out.high = -inf, inf
             if out.dtype in FLOATS:

@@ -22,7 +22,7 @@ from oracle.program import Backward, Call, Grad, check, digest, dumps, loads
 from oracle.stats import describe
 
 TORCH = engines.get("torch")
-FLAWLESS = {name: replace(profile, invalid=0) for name, profile in PROFILES.items()}
+FLAWLESS = {name: replace(profile, invalid=0, dense=0) for name, profile in PROFILES.items()}
 
 
 @st.composite
