@@ -9,7 +9,7 @@ from oracle.catalogue.scene import Live
 from oracle.program import SetGradEnabled
 from oracle.script import custom, duals, hooks, modes, passes, slots, variants, views, writes, wrong
 from oracle.script.memory import family
-from oracle.script.refused import REFUSED
+from oracle.script.refused import OFTEN, REFUSED
 from oracle.script.scenarios import scenario
 from oracle.script.script import Script
 
@@ -54,7 +54,7 @@ _SHARES: tuple[tuple[Move, int], ...] = (
 )
 _DENSE = tuple(move for move, share in _SHARES for _ in range(share))
 _DUAL: tuple[Move, ...] = (duals.make_dual, duals.make_dual, duals.unpack_dual, writes.write)
-_WRONG = (*wrong.MORE, *wrong.BACKWARD, *REFUSED)
+_WRONG = (*wrong.MORE, *wrong.BACKWARD, *REFUSED, *(wrong.through_spoiled,) * 5, *OFTEN)
 _SIMPLE = tuple(CATALOGUE[name] for name in (*custom.SIMPLE, "neg", "sub", "mean", "clone", "cumsum", "abs", "cos"))
 _CERTAIN = tuple(CATALOGUE[name] for name in ("mul", "sin", "exp", "tanh", "sigmoid", "add", "neg"))
 

@@ -47,9 +47,7 @@ def register(
         others = [o for o in fit if o is not t][-1 - scene.take(2) :]
         tensors += others
     action = actions[scene.take(len(actions))]
-    if action not in BEHAVIOURS[place].actions or (place == "node" and action == "replace"):
-        action = "observe"
-    if place == "multi_any" and action == "remove_self":
+    if action not in BEHAVIOURS[place].actions or (place == "node" and action == "replace" and not _alike(t)):
         action = "observe"
     value: float | Literal | None = None
     if action == "scale":
@@ -60,6 +58,11 @@ def register(
     script.hooks.append(Hooked(script.hooked, action in WRONG))
     script.hooked += 1
     script.last = t
+
+
+def _alike(t: Live) -> bool:
+    """Whether what its node hands back looks like what it is given."""
+    return t.spec is not None and len(t.parents) == 1 and t.parents[0].shape == t.shape
 
 
 def remove_hook(script: Script) -> None:

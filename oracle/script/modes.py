@@ -38,8 +38,9 @@ def enter_any(script: Script) -> None:
     if len(script.spans) >= _DEPTH:
         return
     mode = _COMMON[scene.take(len(_COMMON))]
-    if mode == "again" and not (script.spans and MODES[script.spans[-1].mode].again):
-        mode = "no_grad"
+    can = bool(script.spans) and MODES[script.spans[-1].mode].again
+    if can != (mode == "again") and (mode == "again" or scene.take(3) == 2):
+        mode = "again" if can else "no_grad"
     if not fits(script, mode):
         mode = "enable_grad" if script.spans else "no_grad"
     opened(script, mode, 2 + scene.take(4))

@@ -87,6 +87,7 @@ def go(
         gradients = tuple([gradient(script, root, place) for place, root in enumerate(roots)])
     script.emit(Backward, tuple(roots), gradients, retain, create, inputs, edges)
     script.tracked |= create
+    script.retained.extend(t for t in inputs or () if not t.leaf)
     for root in roots:
         script.reached |= root.graph if inputs is None else sum({t.bit for t in inputs})
         if not (create if retain is None else retain):

@@ -9,11 +9,28 @@ from oracle.catalogue import CATALOGUE
 from oracle.catalogue.scene import MAYBE, YES, Live
 from oracle.catalogue.values import ANY
 from oracle.program import Enter, Exit, Inspect, MakeDual, RequiresGrad, SetData, SetGrad
+from oracle.script import views
 from oracle.script.custom import RAISE_FORWARD, apply
 from oracle.script.memory import base, clash, hidden, restricted, spoil, unclear
 from oracle.script.modes import SAVES, within
 from oracle.script.passes import go
+from oracle.script.scenarios import a_leaf, follow, source, use, view, viewed_by_function, views_of, write_base
+from oracle.script.scenarios import within as within_mode
 from oracle.script.script import Script
+
+
+def expand(script: Script) -> None:
+    """Repeats the elements of the focus."""
+    views.view(script, ("expand_as", "expand"))
+
+
+_RESTRICTING = (
+    views_of,
+    views_of,
+    within_mode("no_grad", view),
+    within_mode("inference_mode", view),
+    viewed_by_function,
+)
 
 _CALLS = (("mul_", "other"), ("add_", "other"), ("zero_", ""), ("sin_", ""), ("fill_", "value"), ("sigmoid_", ""))
 
@@ -45,6 +62,7 @@ def leaf_written(script: Script) -> None:
 def view_of_leaf_written(script: Script) -> None:
     """A view of such a leaf."""
     if script.scene.recording:
+        follow(script, (a_leaf, view))
         fit = [t for t in _writable(script) if base(t) is not t and base(t).leaf and base(t).grad == YES]
         _write(script, script.choose(fit))
 
@@ -52,6 +70,7 @@ def view_of_leaf_written(script: Script) -> None:
 def restricted_written(script: Script) -> None:
     """One of several views, or one made without recording or by a custom function."""
     if script.scene.recording:
+        follow(script, (source, _RESTRICTING[script.scene.take(len(_RESTRICTING))]))
         fit = [t for t in _writable(script) if restricted(t) and base(t).grad and not base(t).leaf]
         _write(script, script.choose(fit))
 
@@ -59,7 +78,14 @@ def restricted_written(script: Script) -> None:
 def inference_written(script: Script) -> None:
     """An inference tensor, outside of inference mode."""
     if not script.scene.inference:
+        _infer(script)
         _write(script, script.choose([t for t in _writable(script) if t.inference]))
+
+
+def _infer(script: Script) -> None:
+    """Makes an inference tensor, if there is none."""
+    if not any(t.inference for t in script.scene.floats):
+        follow(script, (source, within_mode("inference_mode", use)))
 
 
 def inference_used(script: Script) -> None:
@@ -67,6 +93,7 @@ def inference_used(script: Script) -> None:
     scene = script.scene
     if scene.inference or not scene.recording:
         return
+    _infer(script)
     t = script.choose([t for t in scene.floats if t.inference and t.alias is None])
     if t is None:
         return
@@ -90,6 +117,8 @@ def _absent(script: Script, name: str, inputs: tuple[Live, ...]) -> None:
 def expanded_written(script: Script) -> None:
     """A tensor whose elements share memory by a stride of 0."""
     scene = script.scene
+    if scene.take(2):
+        follow(script, (source, expand))
     fit = [t for t in scene.floats if t.lapped and t.link in ("", "expand", "expand_as") and 0 not in t.shape]
     fit = [t for t in fit if t.grad != MAYBE and not (base(t).grad and base(t).leaf and scene.recording)]
     _write(script, script.choose([t for t in fit if _spread(t)]), name="sin_")
@@ -119,6 +148,7 @@ def integers_written(script: Script) -> None:
 
 def overlapping(script: Script) -> None:
     """An operand that overlaps what is written in part."""
+    follow(script, (source, lambda script: views.view(script, ("select", "narrow"))))
     for t in reversed(_writable(script)):
         if base(t).grad and base(t).leaf or t.grad == MAYBE or restricted(t):
             continue
@@ -163,6 +193,8 @@ def out_given(script: Script) -> None:
 
 def stale_used(script: Script) -> None:
     """A view that cannot be written, of a base that was written since."""
+    if not any(t.stale for t in script.scene.floats):
+        follow(script, (source, views_of, write_base))
     t = script.choose([t for t in script.scene.floats if t.stale and restricted(t) and base(t).grad])
     if t is None or not script.scene.recording:
         return
@@ -321,3 +353,8 @@ REFUSED: tuple[Callable[[Script], None], ...] = (
     *(stale_used, integers_required, result_required, gradient_misset, data_misset, left_graph, forward_raising),
     *(custom_written, packing, unpacking, misentered, outlived, misdual),
 )
+
+OFTEN: tuple[Callable[[Script], None], ...] = (
+    *(view_of_leaf_written, restricted_written, restricted_written, stale_used, stale_used, overlapping),
+)
+"""Those that stand for many cases."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from oracle.catalogue import CATALOGUE
 from oracle.catalogue.scene import MAYBE, YES, Live
-from oracle.script import custom, duals, hooks, inplace, slots, variants, views, writes
-from oracle.script.memory import base, family, restricted, unclear
+from oracle.script import custom, duals, hooks, inplace, modes, slots, variants, views, writes
+from oracle.script.memory import SAVE_RESULT, base, family, restricted, unclear
 from oracle.script.modes import leave, opened
 from oracle.script.passes import go, second_order
 from oracle.script.script import Script
@@ -76,6 +76,20 @@ def write_relative(script: Script) -> None:
         script.last = t
 
 
+def spoil(script: Script) -> None:
+    """An op of the focus, and a write to what it saved."""
+    t = script.last
+    if t is None or t.stale or t.inference:
+        return
+    name = ("exp", "square", "sigmoid", "sin", "mul", "tanh")[script.scene.take(6)]
+    _applied(script, name, t)
+    out = script.last
+    target = out if name in SAVE_RESULT else t
+    if target is not None and target in writes.targets(script):
+        writes.write(script, target, writes.PLAIN)
+    script.last = out
+
+
 def pass_kept(script: Script) -> None:
     """`backward`, keeping the graph."""
     if root := variants.root_near(script):
@@ -124,8 +138,7 @@ def within(mode: str, *moves: Move) -> Move:
         if len(script.spans) > 2:
             return
         opened(script, mode, 99)
-        for inner in moves:
-            _do(script, inner)
+        follow(script, moves)
         leave(script)
 
     return move
@@ -167,6 +180,7 @@ def dual(script: Script) -> None:
 
 SCENARIOS: tuple[tuple[Move, ...], ...] = (
     (source, use, write_it, pass_kept),
+    (source, spoil, use, write_relative),
     (source, use, write_base, use, pass_freeing),
     (source, view, write_base, slots.inspect, use, pass_kept),
     (source, view, write_it, back, use, pass_freeing),
@@ -209,12 +223,22 @@ SCENARIOS: tuple[tuple[Move, ...], ...] = (
     (source, use, slots.delete, pass_kept, slots.delete, pass_freeing),
     (source, use, variants.any_pass, use, variants.any_pass),
     (a_leaf, within("no_grad", write_it), use, pass_freeing, within("no_grad", write_it)),
+    (source, within("no_grad", within("again", use), use), use, pass_kept),
+    (source, within("enable_grad", within("again", use), use), use, pass_kept),
+    (source, within("grad_disabled", within("again", use), use), use, pass_kept),
+    (source, within("no_grad", within("enable_grad", use), modes.set_grad_enabled, use), use, pass_kept),
+    (source, within("inference_mode", use, within("inference_mode_off", use)), use, pass_kept),
 )
 
 
 def scenario(script: Script) -> None:
     """One of SCENARIOS, with other statements around it."""
-    for move in SCENARIOS[script.scene.take(len(SCENARIOS))]:
+    follow(script, SCENARIOS[script.scene.take(len(SCENARIOS))])
+
+
+def follow(script: Script, moves: tuple[Move, ...]) -> None:
+    """Makes the moves one after another."""
+    for move in moves:
         _do(script, move)
 
 

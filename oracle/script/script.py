@@ -79,7 +79,7 @@ class Script:
         for _ in range(4):
             spec = specs[scene.take(len(specs))]
             drawn = spec.draw(scene) if spec.draw else None
-            if drawn is not None:
+            if drawn is not None and not (self.pace.dense and any(t.stale for t in drawn[0])):
                 self.call(spec, *drawn)
                 return
 
@@ -92,6 +92,8 @@ class Script:
         through: str | None = None,
     ) -> None:
         """Applies an op."""
+        if self.pace.dense and spec.aliases:
+            _share(spec, inputs[0], params, outputs)
         self.scene.add(spec, inputs, outputs)
         self.lines.append((Call, outputs, spec.name, inputs, params, len(outputs), through))
         if outputs:
@@ -142,6 +144,22 @@ class Script:
                 out.number = number
                 number += 1
         return Program(tuple(leaves), tuple(statements))
+
+
+_LEADING = frozenset({"select", "narrow", "unbind", "split", "chunk"})
+
+
+def _share(spec: OpSpec, x: Live, params: dict[str, Any], outputs: tuple[Live, ...]) -> None:
+    """Notes how outputs lie in the memory of x."""
+    for out in outputs:
+        if spec.name == "detach":
+            out.alias = x
+        if out.alias is None:
+            continue
+        if x.lapped or (spec.name in ("expand", "expand_as") and out.shape != x.shape):
+            out.lapped = True
+        if x.dense and spec.name in _LEADING and params["dim"] % len(x.shape) == 0:
+            out.dense = True
 
 
 def _numbered(field: Any) -> Any:

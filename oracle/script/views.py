@@ -219,14 +219,6 @@ def call(script: Script, name: str, drawn: Drawn) -> None:
         script.emit(Call, name, inputs, params, 1, outputs=(x,))
         script.last = x
         return
-    for out in outputs:
-        if name == "detach" and out.alias is None:
-            out.alias = x
-        if out.alias is not None and name in ("expand", "expand_as") and out.shape != x.shape:
-            out.lapped = True
-        out.lapped |= out.alias is not None and x.lapped
-        if out.alias is not None and x.dense and _leading(name, params, x):
-            out.dense = True
     script.call(spec, inputs, params, outputs)
     if name in DETACHED or spec.gradient == "cut":
         for out in outputs:
@@ -239,9 +231,3 @@ def call(script: Script, name: str, drawn: Drawn) -> None:
         for out in outputs:
             out.stale = out.alias is not None and bool(x.grad) and not x.inference
 
-
-def _leading(name: str, params: dict[str, Any], x: Live) -> bool:
-    """Whether these views of a dense tensor are dense: parts along its first dim."""
-    if name in ("select", "narrow", "unbind", "split", "chunk"):
-        return bool(params["dim"] % len(x.shape) == 0)
-    return False

@@ -13,6 +13,7 @@ from oracle.script.custom import RAISE_BACKWARD, apply
 from oracle.script.hooks import WRONG as WRONG_ACTIONS
 from oracle.script.hooks import hookable, register
 from oracle.script.passes import free, go, gradient, numbers, root_of
+from oracle.script.scenarios import follow, source, spoil, use
 from oracle.script.script import Script
 
 
@@ -80,6 +81,8 @@ def _sure(script: Script) -> list[Live]:
 def through_spoiled(script: Script) -> None:
     """A graph that saved what was written since, or that was freed."""
     gone = script.spoiled if script.scene.take(3) else script.spoiled | script.freed
+    if not (script.scene.recording and any(t.graph & script.spoiled for t in _sure(script))):
+        follow(script, (source, spoil, use))
     if t := script.choose([t for t in _sure(script) if t.graph & gone]):
         go(script, [t], True)
 
