@@ -151,10 +151,15 @@ def strides_of(array: Array) -> tuple[int, ...]:
     """Steps between elements, counted in elements, as torch counts them."""
     if array.size:
         return tuple([s // array.itemsize for s in array.strides])
-    steps = [1]  # NumPy and torch fill in different strides where there is nothing to step over
-    for n in array.shape[:0:-1]:
+    return row_major_strides(array.shape)  # NumPy fills in others where there is nothing to step over
+
+
+def row_major_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor of that shape."""
+    steps = [1]
+    for n in shape[:0:-1]:
         steps.append(steps[-1] * max(n, 1))
-    return tuple(steps[::-1][: array.ndim])
+    return tuple(steps[::-1][: len(shape)])
 
 
 def geometry_of(array: Array) -> Geometry:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
-from refgrad.ops.inplace import inplace
+from refgrad.ops import out
+from refgrad.ops.inplace import FUNCTIONS, inplace
 from refgrad.tensor import Tensor
 
 FAMILIES = (
@@ -38,6 +40,7 @@ FAMILIES = (
     "rearranging",
     "joining",
     "windows",
+    "geometry",
     "indexing",
     "scatter",
     "linalg",
@@ -52,15 +55,24 @@ def families() -> list[ModuleType]:
     return [importlib.import_module(f"refgrad.ops.{name}") for name in FAMILIES]
 
 
+def _takes_out(function: Any) -> bool:
+    """Whether a function looks at `out` itself: those of the hot path do, and cost nothing more for it."""
+    return "out" in (getattr(function, "__kwdefaults__", None) or ())
+
+
 def attach() -> dict[str, object]:
     """Give Tensor the methods of every family; returns the public functions by name."""
     public: dict[str, object] = {}
     for family in families():
-        public.update({name: getattr(family, name) for name in family.__all__})
+        for name in family.__all__:
+            function = getattr(family, name)
+            if name in out.FUNCTIONS and not _takes_out(function):
+                function = out.with_out(function, name)
+            public[name] = function
         for name, method in getattr(family, "METHODS", {}).items():
             setattr(Tensor, name, method)
         for name, function in getattr(family, "INPLACE", {}).items():
             setattr(Tensor, name, inplace(function, name))
         for name, function in getattr(family, "PROPERTIES", {}).items():
             setattr(Tensor, name, property(function))
-    return public
+    return public | {name: getattr(Tensor, name) for name in FUNCTIONS}

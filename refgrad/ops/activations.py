@@ -16,12 +16,13 @@ from refgrad.ops.arithmetic import abs, minus, plus, true_divide
 from refgrad.ops.calls import unary
 from refgrad.ops.elementary import tanh
 from refgrad.ops.half import gradient_in_single, in_single
+from refgrad.ops.inplace import differentiated_as
 from refgrad.ops.inplace import inplace as inplace_form
 from refgrad.ops.limits import floats_only, no_complex
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
-__all__ = ["celu", "selu", "sigmoid"]
+__all__ = ["celu", "celu_", "selu", "selu_", "sigmoid"]
 
 
 def activation(
@@ -57,21 +58,61 @@ def activation(
     return Op(name, kernel, {"self": propagate}, check=check, jvp="elementwise")
 
 
-def run(op: Callable[..., Tensor], name: str, input: Any, inplace: bool, **params: Any) -> Tensor:
-    """Call an activation, or its in-place form."""
+def run(
+    op: Callable[..., Tensor],
+    name: str,
+    input: Any,
+    inplace: bool,
+    *,
+    inplace_op: Callable[..., Tensor] | None = None,
+    stretched: bool = False,
+    **params: Any,
+) -> Tensor:
+    """Call an activation, or its in-place form: that of `inplace_op`, where torch differentiates it in another way."""
     tensor_argument(name, input)
-    return inplace_form(op, f"{name}_")(input, **params) if inplace else op(input, **params)
+    if not inplace:
+        return op(input, **params)
+    return inplace_form(inplace_op or op, f"{name}_", stretched=stretched, casts=False)(input, **params)
 
 
-def with_inplace(op: Callable[..., Tensor], name: str, doc: str, **params: Any) -> Callable[..., Tensor]:
+def with_inplace(
+    op: Callable[..., Tensor],
+    name: str,
+    doc: str,
+    *,
+    inplace_op: Callable[..., Tensor] | None = None,
+    **params: Any,
+) -> Callable[..., Tensor]:
     """The nn.functional form of an activation that takes nothing but `inplace`."""
 
     def function(input: Tensor, inplace: bool = False) -> Tensor:
-        return run(op, name, input, inplace, **params)
+        return run(op, name, input, inplace, inplace_op=inplace_op, **params)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
+
+
+def written_over(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The form of an activation that writes over its input, such as ``relu_``."""
+
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return function(input, *args, inplace=True, **kwargs)
+
+    call.__name__ = call.__qualname__ = f"{function.__name__}_"
+    call.__doc__ = f"In-place form of `{function.__name__}`."
+    return call
+
+
+def refuse_negative(name: str, slope: float) -> None:
+    """Raise torch's error for a backward pass from a result that does not tell the sign of the input."""
+    if slope < 0:
+        raise RuntimeError(
+            f"In-place {name} backward calculation is triggered with a negative slope which is not supported. This is "
+            "caused by calling in-place forward function with a negative slope, please call out-of-place version "
+            "instead. File an issue at https://github.com/pytorch/pytorch if you do require supporting in-place "
+            f"{name} backward calculation with negative slope"
+        )
 
 
 # Sigmoids
@@ -173,16 +214,49 @@ _celu = Op(
     jvp="elementwise",
 )
 
+# In place only the result is left to tell the slope.
+
+
+def _elu_slope_at(xp: Any, g: Any, y: Any, constants: tuple[float, float, float]) -> Any:
+    alpha, scale, input_scale = constants
+    return xp.where(y <= 0, g * input_scale * (y + alpha * scale), g * scale)
+
+
+def _elu_slope_of(F: Any, g: Any, result: Any, constants: tuple[float, float, float]) -> Any:
+    refuse_negative("elu", constants[0])
+    return F.elu_backward_of_result(g, result, constants=constants)
+
+
+Op(
+    "elu_backward_of_result",
+    in_single(_elu_slope_at),
+    {
+        "gradient": lambda F, g, output, constants: F.elu_backward_of_result(g, output, constants=constants),
+        "output": gradient_in_single(
+            lambda F, g, gradient, output, constants: g * gradient * constants[2] * (output < 0)
+        ),
+    },
+    inputs=("gradient", "output"),
+    node="EluBackwardBackward0",
+)
+_elu_ = differentiated_as("EluBackward1", {"self": _elu_slope_of}, _elu)
+_celu_ = differentiated_as(
+    "CeluBackward1",
+    {"self": lambda F, g, result, alpha: _elu_slope_of(F, g, result, (alpha, 1.0, 1 / alpha))},
+    _celu,
+)
+
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where it is positive, and ``alpha * expm1(input)`` elsewhere."""
-    return run(_elu, "elu", input, inplace, constants=(alpha, 1.0, 1.0))
+    return run(_elu, "elu", input, inplace, inplace_op=_elu_, constants=(alpha, 1.0, 1.0))
 
 
 selu = with_inplace(
     _elu,
     "selu",
     "A scaled `elu` that keeps mean and variance; constants of Klambauer et al., 2017, arXiv:1706.02515.",
+    inplace_op=_elu_,
     constants=(1.6732632423543772, 1.0507009873554805, 1.0),
 )
 
@@ -191,7 +265,10 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """`input` where it is positive, and ``alpha * expm1(input / alpha)`` elsewhere."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return run(_celu, "celu", input, inplace, alpha=alpha)
+    return run(_celu, "celu", input, inplace, inplace_op=_celu_, alpha=alpha)
+
+
+elu_, selu_, celu_ = written_over(elu), written_over(selu), written_over(celu)
 
 
 # softplus and mish
@@ -293,11 +370,14 @@ METHODS = {"sigmoid": sigmoid}
 INPLACE = {"sigmoid_": sigmoid}
 FUNCTIONAL = (
     celu,
+    celu_,
     elu,
+    elu_,
     gelu,
     logsigmoid,
     mish,
     selu,
+    selu_,
     sigmoid,
     silu,
     softplus,

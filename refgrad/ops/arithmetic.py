@@ -14,8 +14,9 @@ import numpy as np
 from refgrad import dtypes
 from refgrad.dtypes import C_NAMES
 from refgrad.ops.arguments import number, tensor_argument
-from refgrad.ops.calls import OPERANDS, as_operator, binary, unary
+from refgrad.ops.calls import OPERANDS, as_operator, binary, into, unary
 from refgrad.ops.half import in_single
+from refgrad.ops.inplace import inplace
 from refgrad.ops.limits import common_dtype, floats_only, invalid_arguments, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
@@ -80,8 +81,10 @@ def _checked_alpha(function: str, input: Any, other: Any, alpha: Any) -> Any:
     return alpha
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """``input + alpha * other``, elementwise with broadcasting."""
+    if out is not None:
+        return into(out, "add", add, input, other, alpha=alpha)
     if alpha == 1 and alpha is not True:
         return plus(input, other)
     return _add_alpha(input, other, alpha=_checked_alpha("add", input, other, alpha))
@@ -112,8 +115,10 @@ _sub = Op(
 minus = binary(_sub)
 
 
-def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """``input - alpha * other``, elementwise with broadcasting."""
+    if out is not None:
+        return into(out, "sub", sub, input, other, alpha=alpha)
     if alpha == 1 and alpha is not True:
         return minus(input, other)
     return _sub_alpha(input, other, alpha=_checked_alpha("sub", input, other, alpha))
@@ -416,6 +421,7 @@ METHODS = {name: globals()[name] for name in __all__ if name != "rsub"} | {
     "__pos__": positive,
     "__abs__": abs,
 }
+METHODS["lerp_"] = inplace(lerp, "lerp_", casts=False)
 INPLACE = {
     "add_": add,
     "sub_": sub,
@@ -431,7 +437,6 @@ INPLACE = {
     "sign_": sign,
     "sgn_": sgn,
     "hypot_": hypot,
-    "lerp_": lerp,
     "addcmul_": addcmul,
     "addcdiv_": addcdiv,
     "__iadd__": plus,

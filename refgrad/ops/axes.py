@@ -91,6 +91,12 @@ moveaxis = movedim
 
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions swapped, and conjugated if complex."""
+    if not input.ndim:
+        return _same_number(input, "adjoint()")
+    if input.ndim < 2:
+        raise RuntimeError(
+            f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor."
+        )
     return conj(transpose(input, -2, -1))
 
 
@@ -110,8 +116,20 @@ def _reversed(self: Tensor) -> Tensor:
     return _permute(self, dims=tuple(range(self.ndim))[::-1])
 
 
+def _same_number(self: Tensor, told: str) -> Tensor:
+    warnings.warn(f"{told} is deprecated on 0-D tensors. Consider using x.conj().", UserWarning, stacklevel=3)
+    return self
+
+
 def _matrix_transpose(self: Tensor) -> Tensor:
     """The last two dimensions swapped."""
+    if not self.ndim:
+        warnings.warn(
+            "Tensor.mT is deprecated on 0-D tensors. This function is the identity in these cases.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return self
     if self.ndim < 2:
         raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
     return transpose(self, -2, -1)
@@ -119,6 +137,8 @@ def _matrix_transpose(self: Tensor) -> Tensor:
 
 def _matrix_adjoint(self: Tensor) -> Tensor:
     """The last two dimensions swapped, and conjugated if complex."""
+    if not self.ndim:
+        return _same_number(self, "Tensor.mH")
     if self.ndim < 2:
         raise RuntimeError(f"tensor.mH is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
     return adjoint(self)
@@ -126,9 +146,8 @@ def _matrix_adjoint(self: Tensor) -> Tensor:
 
 def _hermitian(self: Tensor) -> Tensor:
     """The transposed matrix, conjugated if complex."""
-    if self.ndim == 0:
-        warnings.warn("Tensor.H is deprecated on 0-D tensors. Consider using x.conj().", UserWarning, stacklevel=2)
-        return self
+    if not self.ndim:
+        return _same_number(self, "Tensor.H")
     if self.ndim != 2:
         more = " For batches of matrices, consider using tensor.mH" if self.ndim > 2 else ""
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.{more}")

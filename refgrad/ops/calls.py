@@ -25,7 +25,7 @@ _new = object.__new__
 _FLOAT64, _FLOAT32 = dtypes.float64.numpy, dtypes.float32.numpy
 
 
-def unary(op: Op) -> Callable[[Tensor], Tensor]:
+def unary(op: Op) -> Callable[..., Tensor]:
     """The public function of an elementwise op with one operand."""
     kernels, plans, name = op.kernels, op.plans, op.node
     assert isinstance(name, str)
@@ -33,7 +33,9 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
     differentiable = op.vjp is not None
     op.jvp = op.jvp or "elementwise"
 
-    def call(input: Tensor) -> Tensor:
+    def call(input: Tensor, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return into(out, op.name, call, input)
         if type(input) is not Tensor:
             return op(_checked(op, input))
         modes = local.modes
@@ -45,9 +47,9 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
         made = modes.run(kernels[kind], x)
         if type(made) is not kind:
             made = MODULES[kind].asarray(made)
-        out = _new(Tensor)
-        out._data = made
-        out._counter = [0]
+        result = _new(Tensor)
+        result._data = made
+        result._counter = [0]
         if input._rg and differentiable and modes.grad_enabled:
             edge = input._edge or input._gradient_edge()
             plan = plans[edge is not NO_EDGE]
@@ -58,21 +60,21 @@ def unary(op: Op) -> Callable[[Tensor], Tensor]:
                 node.saved = (input,)
                 node.versions = (input._counter[0],)
             else:
-                saved = node.saved = tuple([source((input,), _NO_PARAMS, (out,)) for source in plan.sources])
+                saved = node.saved = tuple([source((input,), _NO_PARAMS, (result,)) for source in plan.sources])
                 node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
             node.compute = None
             node._hooks = None
             node._sequence = next_sequence()
             node._meta = ((made.shape, made.dtype),)
-            out._edge = (node, 0)
-            out._rg = True
-        return out
+            result._edge = (node, 0)
+            result._rg = True
+        return result
 
     op.public = call
     return _named(call, op)
 
 
-def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[[Tensor, Any], Tensor]:
+def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[..., Tensor]:
     """The public function of an elementwise op with two operands: tensors or Python numbers.
 
     With `operator` it serves as a method such as `__add__`: NotImplemented for foreign operands.
@@ -84,7 +86,9 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
     differentiable = op.vjp is not None
     uncommon = as_operator(op) if operator else _checked_pair(op, numbers)
 
-    def call(input: Any, other: Any) -> Tensor:
+    def call(input: Any, other: Any, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return into(out, op.name, call, input, other)
         if type(input) is not Tensor:
             return uncommon(input, other)
         x = input._data
@@ -111,9 +115,9 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
             made = MODULES[kind].asarray(made)
         elif not x.flags.c_contiguous or 1 in made.shape:
             made = arranged(MODULES[kind], made, (x, y))
-        out = _new(Tensor)
-        out._data = made
-        out._counter = [0]
+        result = _new(Tensor)
+        result._data = made
+        result._counter = [0]
         if recorded and differentiable and modes.grad_enabled:
             left = right = NO_EDGE
             if input._rg:
@@ -137,19 +141,26 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
                     node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in pair])
             else:
                 inputs = (input, other)
-                saved = node.saved = tuple([source(inputs, _NO_PARAMS, (out,)) for source in plan.sources])
+                saved = node.saved = tuple([source(inputs, _NO_PARAMS, (result,)) for source in plan.sources])
                 node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
             node.compute = None
             node._hooks = None
             node._sequence = next_sequence()
             node._meta = ((made.shape, made.dtype),)
-            out._edge = (node, 0)
-            out._rg = True
-        return out
+            result._edge = (node, 0)
+            result._rg = True
+        return result
 
     if not operator:
         op.public = call
     return _named(call, op)
+
+
+def into(out: Any, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The result of a function written into `out`: see `refgrad.ops.out`, which is built upon the ops."""
+    from refgrad.ops import out as target
+
+    return target.into(out, name, function, args, kwargs)
 
 
 _NO_PARAMS: dict[str, Any] = {}

@@ -11,8 +11,9 @@ from refgrad.dtypes import BOOL, COMPLEX, FLOATING, FROM_NUMPY, INTEGRAL, SCALAR
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import as_operator, binary, unary
+from refgrad.ops.inplace import inplace
 from refgrad.ops.limits import no_complex, without
-from refgrad.ops.record import Op
+from refgrad.ops.record import OPS, Op
 from refgrad.tensor import Tensor, wrap
 
 __all__ = [
@@ -61,6 +62,46 @@ _lt, _le = _compared("lt", "less", True), _compared("le", "less_equal", True)
 _gt, _ge = _compared("gt", "greater", True), _compared("ge", "greater_equal", True)
 eq, ne, lt, le, gt, ge = (binary(op) for op in (_eq, _ne, _lt, _le, _gt, _ge))
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
+
+
+def _zeros(F: Any, g: Any) -> Any:
+    return F.zeros_like(g)
+
+
+def _written(op: Op) -> Callable[[Tensor, Any], Tensor]:
+    """What an in-place comparison writes: 0 and 1 in the dtype of the target, which goes on requiring grad."""
+
+    def kernel(xp: Any, x: Any, y: Any, held: Any) -> Any:
+        return op.kernels[xp.array_type](x, y).astype(held)
+
+    def over_number(xp: Any, x: Any, other: Any, held: Any) -> Any:
+        return kernel(xp, x, other, held)
+
+    def check(*operands: Any, **params: Any) -> None:
+        if op.check is not None:
+            op.check(*operands, *[params[k] for k in ("other",) if k in params])
+
+    node = f"{op.name.capitalize()}Backward"
+    of_tensors = Op(
+        f"{op.name}_", kernel, {n: _zeros for n in TWO}, inputs=TWO, promote="same", check=check, node=f"{node}1"
+    )
+    of_number = Op(
+        f"{op.name}_number_",
+        over_number,
+        {"self": _zeros},
+        promote="same",
+        scalars=("other",),
+        check=check,
+        node=f"{node}0",
+    )
+
+    def call(input: Tensor, other: Any) -> Tensor:
+        held = input._data.dtype
+        if isinstance(other, Tensor):
+            return of_tensors(input, other, held=held)
+        return of_number(input, other=other, held=held)
+
+    return call
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -216,11 +257,15 @@ METHODS = {name: globals()[name] for name in __all__} | {
     "__rrshift__": as_operator(lambda input, other: bitwise_right_shift(other, input)),
     "__invert__": _inverted,
 }
+for _form in (logical_and, logical_or, logical_xor, logical_not):  # torch leaves the history of the target as it is
+    METHODS[f"{_form.__name__}_"] = inplace(_form, f"{_form.__name__}_", tracked=False)
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    METHODS[f"{_name}_"] = inplace(_written(OPS[_name]), f"{_name}_", casts=False)
+_ALIASES = {"not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"}
+METHODS |= {f"{_name}_": METHODS[f"{_short}_"] for _name, _short in _ALIASES.items()}
 INPLACE = {
-    "logical_and_": logical_and,
-    "logical_or_": logical_or,
-    "logical_xor_": logical_xor,
-    "logical_not_": logical_not,
+    "bitwise_left_shift_": bitwise_left_shift,
+    "bitwise_right_shift_": bitwise_right_shift,
     "bitwise_and_": bitwise_and,
     "bitwise_or_": bitwise_or,
     "bitwise_xor_": bitwise_xor,

@@ -10,13 +10,13 @@ import numpy as np
 from refgrad import dtypes
 from refgrad.devices import CPU, MODULES, as_device, device, module_for
 from refgrad.dtypes import dtype
-from refgrad.layout import laid_out_as
+from refgrad.layout import laid_out_as, offset_of, strides_of
 from refgrad.ops.arguments import device_argument, dtype_argument, tensor_argument, type_name
 from refgrad.ops.constants import zeros_like
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
-__all__ = ["clone", "complex", "conj", "imag", "real", "zeros_like"]
+__all__ = ["clone", "complex", "conj", "imag", "real", "resolve_conj", "view_as_complex", "view_as_real", "zeros_like"]
 
 
 # Copies
@@ -309,6 +309,61 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
 _complex.public = complex
 
 
+# A complex tensor as pairs of real numbers, and back: views of the same memory.
+
+
+def _as_pairs(xp: Any, x: Any) -> Any:
+    part = x.real
+    return xp.lib.stride_tricks.as_strided(part, (*x.shape, 2), (*part.strides, part.itemsize))
+
+
+def _as_numbers(xp: Any, x: Any) -> Any:
+    return x.view(xp.result_type(x.dtype, xp.complex64))[..., 0]
+
+
+_view_as_real = Op(
+    "view_as_real", _as_pairs, {"self": lambda F, g: F.view_as_complex(F.contiguous(g))}, view=True
+)
+_view_as_complex = Op("view_as_complex", _as_numbers, {"self": lambda F, g: F.view_as_real(g)}, view=True)
+
+
+def view_as_real(input: Tensor) -> Tensor:
+    """The view of a complex tensor as real numbers, of which the last dimension has the real and imaginary parts."""
+    if input._data.dtype.kind != "c":
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return _view_as_real(input)
+
+
+def view_as_complex(input: Tensor) -> Tensor:
+    """The view of a real tensor with a last dimension of 2 as complex numbers; RuntimeError if they do not lie so."""
+    data = input._data
+    if input.dtype not in (dtypes.float32, dtypes.float64):
+        raise RuntimeError(
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
+            f"{dtypes.SCALAR_TYPE[input.dtype.name]}"
+        )
+    if not data.ndim:
+        raise RuntimeError("Input tensor must have one or more dimensions")
+    if data.shape[-1] != 2:
+        raise RuntimeError("Tensor must have a last dimension of size 2")
+    *steps, last = strides_of(data)
+    if last != 1:
+        raise RuntimeError("Tensor must have a last dimension with stride 1")
+    if any(s % 2 for s in steps):
+        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
+    if offset_of(data) % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
+    return _view_as_complex(input)
+
+
+_view_as_real.public, _view_as_complex.public = view_as_real, view_as_complex
+
+
+def resolve_conj(input: Tensor) -> Tensor:
+    """The tensor itself: conjugates are computed at once here."""
+    return input
+
+
 # What the engine needs: the sum over what was broadcast.
 
 
@@ -368,6 +423,7 @@ METHODS = {
     "type_as": type_as,
     "conj": conj,
     "conjugate": conj,
+    "resolve_conj": resolve_conj,
     "cpu": cpu,
     "cuda": cuda,
     "bool": _caster(dtypes.bool_, "bool"),

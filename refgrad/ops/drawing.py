@@ -217,7 +217,7 @@ def _filler(
             check(input.dtype, *values)
         return op(input, source=source, given=tuple(values))
 
-    return inplace(fill, name)
+    return inplace(fill, name, casts=False)
 
 
 def _positive(function: str, name: str, value: float) -> None:
@@ -303,8 +303,8 @@ def _random_(input: Tensor, *given: Any, generator: Any = None, **named: Any) ->
 
 METHODS = {
     "bernoulli": bernoulli,
-    "bernoulli_": inplace(_bernoulli_, "bernoulli_"),
-    "random_": inplace(_random_, "random_"),
+    "bernoulli_": inplace(_bernoulli_, "bernoulli_", casts=False),
+    "random_": inplace(_random_, "random_", casts=False),
     "uniform_": _filler(
         "uniform_",
         {"from": 0.0, "to": 1.0},

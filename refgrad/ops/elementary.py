@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from refgrad.dtypes import COMPLEX, dtype
 from refgrad.ops.arguments import integer, tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary, unary
 from refgrad.ops.half import gradient_in_single, in_single
+from refgrad.ops.inplace import differentiated_as
 from refgrad.ops.limits import floats_only, invalid_arguments, no_complex, without
-from refgrad.ops.record import Op
+from refgrad.ops.record import OPS, Op
 from refgrad.tensor import Tensor
 
 __all__ = [
@@ -113,6 +114,18 @@ asinh = _function("asinh", "arcsinh", lambda F, g, self: g * F.rsqrt(self * self
 acosh = _function("acosh", "arccosh", lambda F, g, self, self_dtype: g * _acosh_slope(F, self, self_dtype))
 atanh = _function("atanh", "arctanh", lambda F, g, self: g / (1 - self * self).conjugate())
 
+
+def _not_in_place(name: str) -> Op:
+    """The record of an in-place form that torch cannot differentiate, though the function it can."""
+
+    def refuse(F: Any, g: Any) -> NoReturn:
+        raise NotImplementedError(f"the derivative for 'inplace version of {name}' is not implemented.")
+
+    return differentiated_as(f"{name.capitalize()}Backward1", {"self": refuse}, OPS[name])
+
+
+_asinh_, _acosh_, _atanh_ = map(_not_in_place, ("asinh", "acosh", "atanh"))
+
 Op(
     "tanh_backward",
     in_single(lambda xp, g, y: g * (1 - y * y).conjugate()),
@@ -183,12 +196,24 @@ _polygamma = Op(
 )
 
 
+assert isinstance(_polygamma.vjp, dict)
+_polygamma_ = differentiated_as("PolygammaBackward1", _polygamma.vjp, _polygamma)
+
+
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`; RuntimeError for negative `n`."""
-    n = integer("polygamma", "n", n, 1)
+    n = _order(integer("polygamma", "n", n, 1))
+    return _polygamma(tensor_argument("polygamma", input, position=2), n=n)
+
+
+def _polygamma_of(input: Tensor, n: int) -> Tensor:
+    return _polygamma_(input, n=_order(n))
+
+
+def _order(n: int) -> int:
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
-    return _polygamma(tensor_argument("polygamma", input, position=2), n=n)
+    return n
 
 
 # Others of one operand
@@ -372,5 +397,12 @@ arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
 arccosh, arcsinh, arctanh = acosh, asinh, atanh
 
 METHODS = {name: globals()[name] for name in __all__} | {"polygamma": lambda self, n: polygamma(n, self)}
-INPLACE = {f"{name}_": globals()[name] for name in __all__ if name not in ("logaddexp", "logaddexp2")}
-INPLACE["polygamma_"] = METHODS["polygamma"]
+INPLACE = {f"{name}_": globals()[name] for name in __all__ if name not in ("logaddexp", "logaddexp2")} | {
+    "polygamma_": _polygamma_of,
+    "acosh_": _acosh_,
+    "arccosh_": _acosh_,
+    "asinh_": _asinh_,
+    "arcsinh_": _asinh_,
+    "atanh_": _atanh_,
+    "arctanh_": _atanh_,
+}

@@ -16,7 +16,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES, Array
 from refgrad.layout import arranged_by
 from refgrad.modes import local
-from refgrad.ops.inplace import inplace
+from refgrad.ops.inplace import deprecated_on_expanded, inplace
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
@@ -213,10 +213,14 @@ def index_put(
     input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
     """A copy of `input` with `values` written, or added, at the places that integer tensors name."""
-    if input.dtype is not values.dtype:
+    masks = [i for i in indices if i is not None and i._data.dtype.kind == "b"]
+    fills = not accumulate and values.numel() == 1 and len(masks) == 1 == len(indices)  # as `masked_fill`, with a cast
+    if input.dtype is not values.dtype and not fills:
         raise _dtypes_differ(input, values)
     places: list[Array | None] = []
     for i in indices:
+        if len(places) == input._data.ndim:
+            raise IndexError(f"too many indices for tensor of dimension {len(places)} (got {len(indices)})")
         places.extend([None] if i is None else _integers(i._data, len(places), input._data.shape))
     guards = tuple([i for i in indices if i is not None])
     return _index_put_op(input, values, indices=tuple(places), accumulate=accumulate, guards=guards)
@@ -422,7 +426,12 @@ def _as_source(like: Tensor, value: Any) -> Tensor:
     return wrap(MODULES[type(like._data)].asarray(value, dtype=like._data.dtype))
 
 
-@functools.partial(inplace, name="index_put_", apart=True)
+_ON_EXPANDED = deprecated_on_expanded(
+    "index_put_", " This also applies to advanced indexing e.g. tensor[indices] = tensor"
+)
+
+
+@functools.partial(inplace, name="index_put_", stretched=_ON_EXPANDED, apart=True)
 def _put(old: Tensor, source: Tensor, *guards: Tensor, indices: Any) -> Tensor:
     if old.dtype is not source.dtype:
         raise _dtypes_differ(old, source)
@@ -447,6 +456,12 @@ def _check_value(source: Tensor, wanted: tuple[int, ...]) -> None:
             )
 
 
-METHODS = {"__getitem__": getitem, "__setitem__": setitem, "select": select, "index_put": index_put}
-INPLACE = {"index_put_": index_put}
+METHODS = {
+    "__getitem__": getitem,
+    "__setitem__": setitem,
+    "select": select,
+    "index_put": index_put,
+    "index_put_": inplace(index_put, "index_put_", stretched=_ON_EXPANDED),
+}
+INPLACE: dict[str, Any] = {}
 __all__ = ["index_put", "select"]

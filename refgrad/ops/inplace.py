@@ -6,6 +6,7 @@ copy; every other tensor that saved the target notices through the version count
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,14 +18,15 @@ from refgrad.devices import MODULES, Array
 from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
 from refgrad.layout import STRETCHED, is_dense, is_stretched
 from refgrad.modes import local
-from refgrad.ops.record import Op, OpNode, broadcast_error
+from refgrad.ops.limits import common_dtype
+from refgrad.ops.record import Formula, Op, OpNode, broadcast_error
 from refgrad.saved import Later
 from refgrad.tensor import Tensor, wrap
 from refgrad.views import rebase
 
 
-def check_writable(target: Tensor, recording: bool) -> None:
-    """Raise what torch raises for a write into a leaf, or into a view that cannot follow it."""
+def check_history(target: Tensor, recording: bool) -> None:
+    """Raise what torch raises for a recorded change of a leaf, or of a view that cannot follow."""
     if recording:
         view = target._view
         if view is not None:
@@ -37,7 +39,14 @@ def check_writable(target: Tensor, recording: bool) -> None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def check_overlap(target: Tensor, operands: Iterable[Any], apart: bool) -> None:
+def check_writable(target: Tensor, recording: bool) -> None:
+    """Raise what torch raises for a write into a leaf, a view that cannot follow, or memory that cannot be written."""
+    check_history(target, recording)
+    if is_stretched(target._data):
+        raise RuntimeError(STRETCHED)
+
+
+def check_overlap(target: Tensor, operands: Iterable[Any], apart: bool = False) -> None:
     """Raise what torch raises for an operand that shares part of the target's memory, as far as torch looks.
 
     Only stretches of memory without holes are looked at. An operand that is the target, element by element, is
@@ -81,11 +90,15 @@ def before_write(target: Tensor, recording: bool, copy: bool) -> Tensor:
     return old
 
 
-def write(target: Tensor, values: Array) -> None:
-    """Overwrite the target's values and count the write."""
+def write(target: Tensor, values: Array, stretched: bool = False) -> None:
+    """Overwrite the target's values and count the write. `stretched`: elements may lie in one place."""
     if local.modes.sparing is not None:
         local.modes.sparing.before_write(target)
-    target._data[...] = values
+    data = target._data
+    if stretched and is_stretched(data):  # those count that change
+        MODULES[type(data)].copyto(data, values, where=values != data)
+    else:
+        data[...] = values
     bump(target._counter)
 
 
@@ -110,26 +123,41 @@ def adopt(target: Tensor, result: Tensor) -> None:
         node.ensure_hooks().stands_for = weakref.ref(target.grad_fn)
 
 
+def records(target: Tensor, operands: Iterable[Any]) -> bool:
+    """Whether an operation on the target is to be recorded: one of the tensors requires grad, and the mode is on."""
+    return local.modes.recording and (target._rg or any(isinstance(a, Tensor) and a._rg for a in operands))
+
+
 def inplace(
-    function: Callable[..., Any], name: str, spreads: bool = False, apart: bool = False
+    function: Callable[..., Any],
+    name: str,
+    *,
+    tracked: bool = True,
+    stretched: bool | str = False,
+    apart: bool = False,
+    casts: bool = True,
 ) -> Callable[..., Tensor]:
     """The in-place form of a public function: its first argument is the target.
 
-    `spreads`: it may write into an expanded tensor, where several elements share a place. `apart`: no operand may
-    be the target itself.
+    Without `tracked` it leaves the history of the target as it is, and a leaf may be written. `stretched` marks
+    operations that may write into expanded tensors; a text is the warning that torch gives then. `apart`: no operand
+    may be the target itself. `casts` tells that the result has the common shape and dtype of the operands, at which
+    torch looks before it looks for a kernel.
     """
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         modes = local.modes
-        recording = modes.recording and (
-            self._rg or any(isinstance(a, Tensor) and a._rg for a in (*args, *kwargs.values()))
-        )
-        check_writable(self, recording)
-        if not spreads and is_stretched(self._data):
-            raise RuntimeError(STRETCHED)
-        check_overlap(self, (*args, *kwargs.values()), apart)
+        operands = (*args, *kwargs.values())
+        recording = tracked and records(self, operands)
+        if not stretched:
+            check_writable(self, recording)
+        else:
+            check_history(self, recording)
+            if isinstance(stretched, str) and is_stretched(self._data):
+                warnings.warn(stretched, UserWarning, stacklevel=2)
+        check_overlap(self, operands, apart)
         level = modes.forward
-        if level is not None and not level.concerns(self, (*args, *kwargs.values())):
+        if level is not None and not level.concerns(self, operands):
             level = None
         old = before_write(self, recording, copy=recording or level is not None)
         packing = modes.packing
@@ -138,9 +166,15 @@ def inplace(
         try:
             if level is not None:
                 level.lend(self, old)
-            result = function(old, *args, **kwargs)
+            try:
+                result = function(old, *args, **kwargs)
+            except NotImplementedError:
+                if casts:
+                    shapes = [a._data.shape for a in (self, *operands) if isinstance(a, Tensor)]
+                    check_result(self, np.broadcast_shapes(*shapes), common_dtype(self, *operands))
+                raise
             check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
-            write(self, result._data)
+            write(self, result._data, bool(stretched))
             if result._edge is not None and result is not old:
                 adopt(self, result)
             if level is not None:
@@ -154,6 +188,29 @@ def inplace(
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"In-place form of `{name.rstrip('_')}`."
     return call
+
+
+def deprecated_on_expanded(name: str, more: str = "") -> str:
+    """torch's warning for a write into an expanded tensor that it still allows."""
+    return (
+        f"Use of {name} on expanded tensors is deprecated. Please clone() the tensor before performing this "
+        f"operation.{more}"
+    )
+
+
+def differentiated_as(node: str, vjp: dict[str, Formula] | Formula, op: Op) -> Op:
+    """A record for the in-place form of `op`, where torch has another node or formula for it."""
+    return Op(
+        f"{op.name}_",
+        op.kernels.forward,
+        vjp,
+        inputs=op.inputs,
+        node=node,
+        promote=op.promote,
+        scalars=op.scalars,
+        check=op.check,
+        elementwise=op.elementwise,
+    )
 
 
 # Writes that do not depend on the old values: the old gradient is zero.
@@ -216,17 +273,16 @@ def _copied(input: Tensor, src: Tensor) -> Tensor:
     return _copy(input, src)
 
 
-_fill_number_ = inplace(_fill, "fill_", spreads=True)
-_fill_tensor_ = inplace(_fill, "fill_")
-
-
-def fill_(self: Tensor, value: Any) -> Tensor:
-    """Write one value, a number or a 0-dim tensor, everywhere."""
-    return (_fill_tensor_ if isinstance(value, Tensor) else _fill_number_)(self, value)
-
+FUNCTIONS = frozenset(
+    "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ "
+    "atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ "
+    "fix_ floor_ frac_ index_put_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ "
+    "relu_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_".split()
+)
+"""The methods that torch has as functions too."""
 
 _copy_ = inplace(_copied, "copy_")
-_copy_itself_ = inplace(_copied, "copy_", spreads=True)
+_copy_itself_ = inplace(_copied, "copy_", stretched=True)
 
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
@@ -235,8 +291,17 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
 
 
 __all__: list[str] = []
+_fill_with_number = inplace(_fill, "fill_", stretched=True)
+_fill_with_tensor = inplace(_fill, "fill_")
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one value, a number or a 0-dim tensor, into every element."""
+    return (_fill_with_tensor if isinstance(value, Tensor) else _fill_with_number)(self, value)
+
+
 METHODS = {
-    "zero_": inplace(_zero, "zero_", spreads=True),
+    "zero_": inplace(_zero, "zero_", stretched=True),
     "fill_": fill_,
     "copy_": copy_,
 }

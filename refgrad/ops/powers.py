@@ -7,10 +7,11 @@ import math
 from typing import Any
 
 from refgrad import dtypes
-from refgrad.dtypes import FROM_NUMPY, dtype
-from refgrad.ops.calls import OPERANDS, as_operator, unary
+from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
+from refgrad.ops.calls import OPERANDS, as_operator, into, unary
 from refgrad.ops.conversion import cast
 from refgrad.ops.half import in_single
+from refgrad.ops.inplace import inplace
 from refgrad.ops.limits import check_fits, common_dtype, invalid_arguments, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
@@ -144,11 +145,13 @@ _pow_base = Op(
 )
 
 
-def pow(input: Any, exponent: Any) -> Tensor:
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """`input` to the power `exponent`: tensors, or one of them a Python number, with broadcasting.
 
     At 0 to the power 0 both gradients are 0. RuntimeError for an integer to a negative number.
     """
+    if out is not None:
+        return into(out, "pow", pow, input, exponent)
     if isinstance(input, Tensor):
         if isinstance(exponent, Tensor):
             return _pow_tensor(input, exponent)
@@ -167,11 +170,15 @@ def square(input: Tensor) -> Tensor:
     return pow(input, 2)
 
 
+def _float_power_dtype(input: Any, exponent: Any) -> dtype:
+    return dtypes.float64 if common_dtype(input, exponent).category < dtypes.COMPLEX else dtypes.complex128
+
+
 def float_power(input: Any, exponent: Any) -> Tensor:
     """`pow` computed in float64, or in complex128 if an operand is complex."""
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         raise invalid_arguments("float_power", _ACCEPTED, input, exponent)
-    wanted = dtypes.float64 if common_dtype(input, exponent).category < dtypes.COMPLEX else dtypes.complex128
+    wanted = _float_power_dtype(input, exponent)
     number = complex if wanted.is_complex else float
     base, power = (cast(x, wanted) if isinstance(x, Tensor) else number(x) for x in (input, exponent))
     return pow(base, power)
@@ -187,7 +194,22 @@ rsqrt = unary(
     )
 )
 
+_float_power_ = inplace(float_power, "float_power_")
+
+
+def float_power_(self: Tensor, exponent: Any) -> Tensor:
+    """In-place form of `float_power`; RuntimeError unless the target has the dtype of the result."""
+    wanted = _float_power_dtype(self, exponent)
+    if self.dtype is not wanted:
+        names = SCALAR_TYPE[self.dtype.name], SCALAR_TYPE[wanted.name]
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {names[0]} but the operation's result requires dtype {names[1]}"
+        )
+    return _float_power_(self, exponent)
+
+
 METHODS = {
+    "float_power_": float_power_,
     "pow": pow,
     "square": square,
     "float_power": float_power,
@@ -199,7 +221,6 @@ METHODS = {
 INPLACE = {
     "pow_": pow,
     "square_": square,
-    "float_power_": float_power,
     "sqrt_": sqrt,
     "rsqrt_": rsqrt,
     "__ipow__": pow,

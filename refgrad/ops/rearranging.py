@@ -7,6 +7,7 @@ from typing import Any
 from refgrad import dtypes
 from refgrad.layout import laid_out_as, row_major
 from refgrad.ops.arguments import integer, integers, spelled_out, tensor_argument
+from refgrad.ops.inplace import inplace
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
 from refgrad.ops.shape import expand, flatten, reshape, unsqueeze, view
@@ -326,6 +327,8 @@ METHODS = {
     "rot90": rot90,
     "tile": _tile_method,
     "tril": tril,
+    "tril_": inplace(tril, "tril_", stretched=True),
     "triu": triu,
+    "triu_": inplace(triu, "triu_", stretched=True),
 }
-INPLACE = {"tril_": tril, "triu_": triu}
+INPLACE: dict[str, Any] = {}

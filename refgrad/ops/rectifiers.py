@@ -9,15 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from refgrad import dtypes
-from refgrad.ops.activations import activation, run, with_inplace
+from refgrad.ops.activations import activation, refuse_negative, run, with_inplace, written_over
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.calls import unary
 from refgrad.ops.half import in_single
+from refgrad.ops.inplace import differentiated_as
 from refgrad.ops.limits import NOT_IMPLEMENTED, floats_only, no_complex, no_derivative, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
-__all__ = ["hardshrink", "relu", "threshold"]
+__all__ = ["hardshrink", "relu", "threshold", "threshold_"]
 
 
 _check_ordered = no_complex("clamp is not supported for complex types", NotImplementedError)
@@ -46,6 +47,8 @@ _threshold = activation(
     _threshold_slope,
     check=without(dtypes.BOOL, dtypes.COMPLEX, kernel="threshold_cpu"),
 )
+assert isinstance(_threshold.vjp, dict)
+_threshold_ = differentiated_as("ThresholdBackward1", _threshold.vjp, _threshold)
 relu = unary(
     Op(
         "relu",
@@ -58,7 +61,8 @@ relu = unary(
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """`input` where it is above `threshold`, and `value` elsewhere."""
-    return run(_threshold, "threshold", input, inplace, constants=(threshold, value))
+    constants = (threshold, value)
+    return run(_threshold, "threshold", input, inplace, inplace_op=_threshold_, stretched=True, constants=constants)
 
 
 # Leaky, clamped and shrunk
@@ -71,9 +75,17 @@ _leaky_relu = activation(
 )
 
 
+def _leaky_relu_of(F: Any, g: Any, result: Any, constants: tuple[float]) -> Any:
+    refuse_negative("leakyReLu", constants[0])
+    return F.leaky_relu_backward(g, result, constants=constants)
+
+
+_leaky_relu_ = differentiated_as("LeakyReluBackward1", {"self": _leaky_relu_of}, _leaky_relu)
+
+
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """`input` where it is positive, and `negative_slope` times it elsewhere."""
-    return run(_leaky_relu, "leaky_relu", input, inplace, constants=(negative_slope,))
+    return run(_leaky_relu, "leaky_relu", input, inplace, inplace_op=_leaky_relu_, constants=(negative_slope,))
 
 
 def _hardtanh_value(xp: Any, x: Any, low: float, high: float) -> Any:
@@ -174,6 +186,10 @@ _hardswish = activation(
 )
 hardswish = with_inplace(_hardswish, "hardswish", "``input * hardsigmoid(input)``.", constants=())
 
+functional_relu = with_inplace(relu, "relu", "`input` where it is positive, and 0 elsewhere.")
+
+hardtanh_, leaky_relu_, threshold_ = written_over(hardtanh), written_over(leaky_relu), written_over(threshold)
+
 METHODS = {"relu": relu, "hardshrink": hardshrink}
 INPLACE = {"relu_": relu}
 FUNCTIONAL = (
@@ -181,9 +197,13 @@ FUNCTIONAL = (
     hardsigmoid,
     hardswish,
     hardtanh,
+    hardtanh_,
     leaky_relu,
-    with_inplace(relu, "relu", "`input` where it is positive, and 0 elsewhere."),
+    leaky_relu_,
+    functional_relu,
+    written_over(functional_relu),
     relu6,
     softshrink,
     threshold,
+    threshold_,
 )

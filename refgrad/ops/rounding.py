@@ -10,8 +10,9 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.ops.arithmetic import TWO, true_divide
-from refgrad.ops.calls import OPERANDS, as_operator, unary
+from refgrad.ops.calls import OPERANDS, as_operator, into, unary
 from refgrad.ops.half import in_single
+from refgrad.ops.inplace import differentiated_as
 from refgrad.ops.limits import (
     NOT_IMPLEMENTED,
     common_dtype,
@@ -128,7 +129,10 @@ _MODES = {"floor": in_single(_floored), "trunc": in_single(_truncated)}
 _div_rounded = Op(
     "div_rounded",
     lambda xp, x, y, rounding_mode: _MODES[rounding_mode](xp, x, y),
-    {"self": _zeros, "other": _zeros},
+    {  # torch saves the operands, though it does not need them
+        "self": lambda F, g, other: F.zeros_like(g),
+        "other": lambda F, g, self, other: F.zeros_like(g),
+    },
     inputs=TWO,
     promote="same",
     check=lambda x, y, rounding_mode: _divisible(f"div_{rounding_mode}_cpu")(x, y),
@@ -136,12 +140,14 @@ _div_rounded = Op(
 )
 
 
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
     """``input / other``, elementwise with broadcasting; rounded down for "floor", to zero for "trunc".
 
     A true quotient of integers is of the default dtype. RuntimeError for another `rounding_mode`,
     and for an integer divided by 0 with rounding.
     """
+    if out is not None:
+        return into(out, "div", div, input, other, rounding_mode=rounding_mode)
     if rounding_mode is None:
         return true_divide(input, other)
     if rounding_mode not in _MODES:
@@ -241,6 +247,13 @@ floor_divide = _dispatch(
     _number_floor_divide,
     "The quotient rounded down. torch has no derivative of it: RuntimeError in the backward pass.",
 )
+_floor_divide_ = _dispatch(
+    "floor_divide_",
+    differentiated_as(NOT_IMPLEMENTED, no_derivative("floor_divide_"), _floor_divide),
+    differentiated_as(NOT_IMPLEMENTED, no_derivative("floor_divide_"), _floor_divide_number),
+    None,
+    "`floor_divide` of a target.",
+)
 remainder = _dispatch(
     "remainder",
     _remainder,
@@ -273,9 +286,9 @@ INPLACE = {
     "frac_": frac,
     "div_": div,
     "divide_": div,
-    "floor_divide_": floor_divide,
+    "floor_divide_": _floor_divide_,
     "remainder_": remainder,
     "fmod_": fmod,
-    "__ifloordiv__": floor_divide,
+    "__ifloordiv__": _floor_divide_,
     "__imod__": remainder,
 }

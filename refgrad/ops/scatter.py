@@ -8,6 +8,7 @@ from refgrad import dtypes
 from refgrad.devices import MODULES, Array
 from refgrad.layout import copy_order
 from refgrad.ops.arguments import integer, tensor_argument
+from refgrad.ops.inplace import deprecated_on_expanded, inplace
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim, wrap
 
@@ -274,7 +275,11 @@ _index_add_op = Op(
 def _check_slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
     if source.dtype is not input.dtype:
         names = dtypes.SCALAR_TYPE[input.dtype.name], dtypes.SCALAR_TYPE[source.dtype.name]
-        raise RuntimeError(f"{name}(): self ({names[0]}) and source ({names[1]}) must have the same scalar type")
+        if name == "index_copy_":
+            told = f"self and source expected to have the same dtype, but got (self) {names[0]} and (source) {names[1]}"
+        else:
+            told = f"self ({names[0]}) and source ({names[1]}) must have the same scalar type"
+        raise RuntimeError(f"{name}(): {told}")
     size = source.shape[dim] if source._data.ndim else 1
     if index.numel() != size:
         raise RuntimeError(
@@ -287,6 +292,12 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """A copy of `input` with the slices of `source`, times `alpha`, added at the places of `index`."""
     dim = _dim("index_add", input, dim, index)
     _check_slices("index_add_", input, dim, index, source)
+    found, wanted = list(source._data.shape), list(input._data.shape)
+    if found[:dim] + found[dim + 1 :] != wanted[:dim] + wanted[dim + 1 :] or len(found) != len(wanted):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
+            f"{wanted} source.shape = {found}"
+        )
     return _index_add_op(input, index, source, dim=dim, alpha=alpha)
 
 
@@ -349,6 +360,8 @@ _index_fill_number = Op(
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy of `input` with one value written at the places of `index`."""
     dim = _dim("index_fill", input, dim, index)
+    if (value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)) and not input.is_complex():
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
     if isinstance(value, Tensor):
         return _index_fill_tensor(input, index, value, dim=dim)
     return _index_fill_number(input, index, value=value, dim=dim)
@@ -475,11 +488,17 @@ METHODS = {
     "nonzero": nonzero,
     "argwhere": argwhere,
     "masked_select": masked_select,
+    "index_fill_": inplace(
+        index_fill,
+        "index_fill_",
+        stretched=deprecated_on_expanded(
+            "index_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
+        ),
+    ),
 }
 INPLACE = {
     "scatter_": scatter,
     "scatter_add_": scatter_add,
     "index_add_": index_add,
     "index_copy_": index_copy,
-    "index_fill_": index_fill,
 }

@@ -6,15 +6,17 @@ Their gradients follow the choice; each formula states who gets it in a tie.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, NUMPY
-from refgrad.dtypes import C_NAMES
+from refgrad.dtypes import C_NAMES, SCALAR_TYPE
 from refgrad.ops.arguments import tensor_argument
 from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary
 from refgrad.ops.conversion import cast
+from refgrad.ops.inplace import deprecated_on_expanded, inplace
 from refgrad.ops.limits import check_fits, common_dtype, invalid_arguments, no_complex, without
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, wrap
@@ -407,13 +409,35 @@ def nan_to_num(
 clip = clamp
 
 METHODS = {name: globals()[name] for name in __all__ if name != "where"} | {
-    "where": lambda self, condition, other: where(condition, self, other)
+    "where": lambda self, condition, other: where(condition, self, other),
+    "masked_fill_": inplace(
+        masked_fill,
+        "masked_fill_",
+        stretched=deprecated_on_expanded(
+            "masked_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
+        ),
+    ),
 }
+
+
+def _within_dtype(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A clamp of a target, which cannot hold what numbers of a higher kind make of it."""
+
+    def call(input: Tensor, *bounds: Any, **named: Any) -> Tensor:
+        given = [b for b in (*bounds, *named.values()) if b is not None]
+        found = common_dtype(input, *given)
+        if found.category > input.dtype.category and not any(isinstance(b, Tensor) for b in given):
+            names = SCALAR_TYPE[found.name], C_NAMES[input.dtype.name]
+            raise RuntimeError(f"result type {names[0]} can't be cast to the desired output type {names[1]}")
+        return function(input, *bounds, **named)
+
+    return call
+
+
 INPLACE = {
-    "clamp_": clamp,
-    "clip_": clamp,
-    "clamp_min_": clamp_min,
-    "clamp_max_": clamp_max,
-    "masked_fill_": masked_fill,
+    "clamp_": _within_dtype(clamp),
+    "clip_": _within_dtype(clamp),
+    "clamp_min_": _within_dtype(clamp_min),
+    "clamp_max_": _within_dtype(clamp_max),
     "nan_to_num_": nan_to_num,
 }

@@ -157,7 +157,7 @@ def _as_bytes_of(input: Tensor, wanted: dtype) -> Tensor:
         ratio = wanted.itemsize // have.itemsize
         if ratio > 1 and data.shape[-1] % ratio:
             raise RuntimeError(f"self.size(-1) must be divisible by {ratio} to {names}, but got {data.shape[-1]}")
-        if data.strides[-1] != have.itemsize:
+        if data.size and data.strides[-1] != have.itemsize:
             raise RuntimeError(f"self.stride(-1) must be 1 to {names}, but got {input.stride(-1)}")
     out = input.detach()
     out._data = data.view(wanted.numpy)
@@ -191,6 +191,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """One dimension as several of `sizes`, of which one may be -1."""
     shape = tensor_argument("unflatten", input)._data.shape
     dim = check_dim(dim, len(shape))
+    if not shape:
+        raise RuntimeError("unflatten got an unexpected error:\na number has no dimensions")
     parts = integers("unflatten", "sizes", sizes)
     if not parts:
         raise RuntimeError("unflatten: sizes must be non-empty")
@@ -231,9 +233,20 @@ _squeeze = Op(
     view=True,
     node=lambda inputs, params: f"SqueezeBackward{params['form']}",
 )
+
+
+def _with_one(xp: Any, x: Any, dim: int) -> Any:
+    """NumPy fills in a stride of its own for the new dimension; torch steps over what comes behind."""
+    made = xp.expand_dims(x, dim)
+    if x.flags.c_contiguous:
+        return made
+    step = x.itemsize if dim == x.ndim else x.shape[dim] * x.strides[dim]
+    return xp.lib.stride_tricks.as_strided(made, made.shape, (*x.strides[:dim], step, *x.strides[dim:]))
+
+
 _unsqueeze = Op(
     "unsqueeze",
-    lambda xp, x, dim: xp.expand_dims(x, dim),
+    _with_one,
     {"self": lambda F, g, dim: F.squeeze(g, dim=(dim,), form=1)},
     view=True,
 )
@@ -264,8 +277,8 @@ _unsqueeze.public = unsqueeze
 def _stretched(xp: Any, x: Any, size: tuple[int, ...]) -> Any:
     lead = len(size) - x.ndim
     steps = [s if n == m else 0 for n, m, s in zip(x.shape, size[lead:], x.strides, strict=True)]
-    for n in size[lead - 1 :: -1] if lead else ():  # a new dimension of size one is not stretched
-        steps.insert(0, 0 if n != 1 else (size[-len(steps)] * steps[0] if steps else x.itemsize))
+    for k in range(lead - 1, -1, -1):  # torch steps over what comes behind where nothing is repeated
+        steps.insert(0, size[k + 1] * steps[0] if size[k] == 1 and x.ndim else 0)
     return xp.lib.stride_tricks.as_strided(x, size, steps)
 
 
@@ -324,6 +337,8 @@ def sum_to_size(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     if lead < 0 or any(n not in (1, m) for n, m in zip(wanted, shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(wanted)}}} is not expandable to size {{{list(shape)}}}.")
     dims = [k for k, n in enumerate(shape) if k < lead or (wanted[k - lead] == 1 != n)]
+    if not wanted:
+        return sum(self)
     out = sum(self, dims, keepdim=True) if dims else self
     return view(out, wanted) if lead else out
 

@@ -158,13 +158,18 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 def _as_strided(xp: Any, x: Any, own: Geometry, seen: Geometry) -> Any:
+    return window(xp, x, seen)
+
+
+def window(xp: Any, x: Any, seen: Geometry) -> Any:
+    """What is to be seen at a place of the memory that `x` lies in."""
     owner = owner_of(x)
     memory = _strided(xp, owner, (owner.size,), (owner.itemsize,)).view(x.dtype)
     size, stride, offset = seen
     return _strided(xp, memory[offset:], size, [s * x.itemsize for s in stride])
 
 
-def _end(geometry: Geometry) -> int:
+def end(geometry: Geometry) -> int:
     """The first place behind all elements; 0 without elements."""
     size, stride, offset = geometry
     return 0 if 0 in size else offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1
@@ -184,14 +189,14 @@ def _between(xp: Any, g: Any, origin: Geometry, target: Geometry, own: Geometry)
 
     A place that several elements of the input (`own`) share counts once, as in torch.
     """
-    memory, holders = xp.zeros((2, max(_end(origin), _end(target))), g.dtype)
+    memory, holders = xp.zeros((2, max(end(origin), end(target))), g.dtype)
     xp.scatter_add(memory, _places(xp, origin), g)
     xp.scatter_add(holders, _places(xp, own), xp.ones(own[0], g.dtype))
     return (memory / xp.maximum(holders, 1))[_places(xp, target)]
 
 
 def _as_strided_self(F: Any, g: Any, own: Geometry, seen: Geometry) -> Any:
-    if not _end(own) or not _end(seen):
+    if not end(own) or not end(seen):
         return F.new_zeros(g, shape=own[0])
     return F.strided_back(g, own=own, seen=seen)
 
@@ -237,7 +242,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     seen = (sizes, strides, start if storage_offset is None else storage_offset)
     if seen[2] < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {seen[2]}")
-    needed, there = _end(seen) * input.itemsize, owner_of(input._data).nbytes
+    needed, there = end(seen) * input.itemsize, owner_of(input._data).nbytes
     if needed > there:
         raise RuntimeError(
             f"setStorage: sizes {list(sizes)}, strides {list(strides)}, storage offset {seen[2]}, and "

@@ -300,6 +300,8 @@ def complex_gradients(torch):
         grads(z * w, z, w),
         grads(z * x, z, x),
         [grads(f(z), z) for f in (torch.real, torch.imag, torch.conj, torch.abs, torch.sgn)],
+        grads(torch.view_as_real(z), z),
+        grads(torch.view_as_complex(torch.stack([x, x], -1)), x),
         grads(x ** torch.tensor([2.0, 2.0, 0.5], dtype=r), x),
     )
 
