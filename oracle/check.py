@@ -15,12 +15,20 @@ from oracle.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What came of it. `escalated`: numbers were more than a few ulps apart, and error bounds were asked."""
+    """What came of it. `escalated`: numbers were more than a few ulps apart, and error bounds were asked.
+
+    `unfit`: why the program proves nothing, where the oracle itself failed; None as a rule.
+    """
 
     divergence: Divergence | None
     escalated: bool
     subject: Trace
     oracle: Trace
+    unfit: str | None = None
+
+
+BROKEN = "INTERNAL ASSERT FAILED"
+"""What torch says where one of its own assumptions does not hold: a defect of the oracle, whatever the subject does."""
 
 
 def check(program: Program, subject: Engine, oracle: Engine) -> CheckResult:
@@ -32,6 +40,8 @@ def check(program: Program, subject: Engine, oracle: Engine) -> CheckResult:
     """
     known = plan(program)
     mine, true = run(program, subject, known), run(program, oracle, known)
+    if any(BROKEN in fault.message for fault in true.faults):
+        return CheckResult(None, False, mine, true, "the oracle failed an assertion of its own")
     divergence = compare(program, mine, true)
     if divergence is None or divergence.kind not in NUMERIC:
         return CheckResult(divergence, False, mine, true)

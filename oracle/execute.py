@@ -77,7 +77,8 @@ class _Course:
         self.stopped = False
         self.homes: dict[Any, int] = {}  # by what tells memory apart, the first tensor there
         self.versions: dict[int, int] = {}  # of loose tensors, when they appeared
-        self.last: dict[int, tuple[Tensor, int | None]] = {}  # by tensor its last `.grad`, and its version then
+        self.inference: set[int] = set()  # inference tensors, and what was computed from them
+        self.last: dict[int, Tensor] = {}  # by tensor its last `.grad`
 
     # Going through the statements
 
@@ -227,6 +228,8 @@ class _Course:
             elif type(statement) is Call and not own and CATALOGUE[statement.op].aliases:
                 known = statement.inputs[:1]
             same = next((k for k in known if tensor is self.tensors[k]), None) if known else None
+            if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
+                self.inference.add(number)
             self.note(place, self.look(number, same=same))
 
     def look(self, number: int, full: bool = True, same: int | None = None) -> Observation:
@@ -234,7 +237,13 @@ class _Course:
         tensor = self.tensors[number]
         if number not in self.plan.loose:
             home = self.homes.setdefault(self.engine.storage(tensor), number)
-            return self.engine.observe(tensor, full, home, same)
+            seen = self.engine.observe(tensor, full, home, same)
+            if seen.is_inference:
+                self.inference.add(number)
+            elif number in self.inference:  # torch writes in place inside, and counts it there
+                assert seen.version is not None
+                return seen._replace(version=seen.version - self.versions.setdefault(number, seen.version))
+            return seen
         seen = self.engine.observe(tensor, full, None, same)
         if not full:  # whether it is a view, and so was left unread, is an engine's own business
             seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
@@ -251,13 +260,11 @@ class _Course:
             if number in self.last:
                 del self.last[number]
             return None
-        seen = self.engine.observe(gradient, True, self.homes.get(self.engine.storage(gradient)))
-        before, version = self.last.get(number, (None, None))
-        if before is not gradient:
-            version = seen.version
-            self.last[number] = gradient, version
-        since = None if seen.version is None or version is None else seen.version - version
-        return seen._replace(version=since, same=-1 if before is gradient else None)
+        seen = self.engine.observe(gradient, True)
+        before = self.last.get(number)
+        self.last[number] = gradient
+        # Gradients may share memory with each other, and so a counter: torch makes some of one piece.
+        return seen._replace(version=0, same=-1 if before is gradient else None)
 
     def show_written(self, index: int) -> None:
         """Looks at what a statement wrote, and at what may share memory with it."""

@@ -126,6 +126,8 @@ def collect(
         statements += len(program.statements)
         drawn.update(statement.op for statement in program.statements if isinstance(statement, Call))
         result = examine(program)
+        if result.unfit is not None:
+            discarded[result.unfit] += 1
         escalated += result.escalated
         rows.update(exercised(program, result.oracle))
         if result.divergence is not None:

@@ -58,7 +58,8 @@ def run(
                 targets=targets,
             )
         )
-    raw = not create_graph and modes.forward is None
+    # A seed that requires grad may be returned, or a view of it: that is for tensors to say, not for arrays.
+    raw = not (create_graph or modes.forward is not None or any([seed._rg for seed in seeds]))
     task = _Task(roots, keep_graph, raw, captures, targets, outer)
     before = modes.grad_enabled
     modes.set_grad(create_graph)
@@ -426,7 +427,7 @@ class _Task:
                 if tensor._grad is not None:
                     tensor._grad = tensor._grad + g
                 else:
-                    tensor._grad = g if local.modes.grad_enabled else g.clone()
+                    tensor._grad = (g if g.is_contiguous() else g.contiguous()).clone()
         return self._gradient(node, slots)
 
     def _prehooks(self, node: Node, gradient: Any) -> Any:

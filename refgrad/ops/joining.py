@@ -278,8 +278,12 @@ def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]
     return _unsafe_split(input, sizes=_chunk_sizes(input, chunks, dim), dim=dim, form="")
 
 
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of parts along `dim`: so many of nearly equal size, or cut at the places listed."""
+def tensor_split(
+    input: Tensor, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
+) -> tuple[Tensor, ...]:
+    """Views of parts along `dim`: so many (`sections`) of nearly equal size, or cut at the `indices` listed."""
+    if indices_or_sections is None:
+        indices_or_sections = sections if indices is None else indices
     if not tensor_argument("tensor_split", input).ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = check_dim(dim, input.ndim)
