@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
+
 from oracle.catalogue import CATALOGUE
 from oracle.engines.protocol import Engine, Tensor
 from oracle.hooks import BEHAVIOURS, Hooked
@@ -59,6 +61,10 @@ def run(program: Program, engine: Engine, known: Plan | None = None) -> Trace:
     with warnings.catch_warnings(action="ignore"), engine.mode("enable_grad"):
         course.follow()
         return course.trace()
+
+
+class _Skipped(Exception):
+    """A statement that no engine is asked to run."""
 
 
 class _Course:
@@ -131,6 +137,8 @@ class _Course:
                 for number in self.plan.watched:
                     if number < count:
                         self.note(Place(index, number, "grad"), self.gradient(number))
+        except _Skipped:
+            self.skip(index, statement)
         except Exception as error:
             del self.tensors[count:]
             self.leave_out(created(statement))
@@ -334,6 +342,8 @@ def builtin(cls: type) -> str:
 def _call(course: _Course, call: Call) -> Sequence[Tensor] | None:
     spec = CATALOGUE[call.op]
     tensors = course.get(call.inputs)
+    if spec.style == "out" and not _fits(tensors):
+        raise _Skipped
     if call.through is None:
         made = course.engine.call(spec, tensors, call.params)
     else:
@@ -348,6 +358,18 @@ def _call(course: _Course, call: Call) -> Sequence[Tensor] | None:
         itself = len(made) == 1 and made[0] is tensors[0]
         course.note(Place(course.at, call.inputs[0], "returned"), "itself" if itself else "another object")
     return None
+
+
+def _fits(tensors: Sequence[Tensor]) -> bool:
+    """Whether the first tensor can hold what is computed from the others as it is.
+
+    Where it cannot and its memory is lent to NumPy, torch 2.13 leaves it with elements that have no memory.
+    """
+    shapes = [tuple(tensor.shape) for tensor in tensors]
+    try:
+        return shapes[0] == np.broadcast_shapes(*shapes[1:])
+    except ValueError:
+        return True  # which the engines refuse
 
 
 def _backward(course: _Course, backward: Backward) -> None:
@@ -441,9 +463,8 @@ def _hook(course: _Course, hook: Hook) -> None:
 def _remove_hook(course: _Course, remove: RemoveHook) -> None:
     handle = course.handles.get(remove.number)
     if handle is None:  # it could not be registered
-        course.note(Place(course.at, None, "skipped"), None)
-    else:
-        handle.remove()
+        raise _Skipped
+    handle.remove()
 
 
 def _make_dual(course: _Course, make: MakeDual) -> Sequence[Tensor]:

@@ -3,15 +3,15 @@ versions, have hooks or custom functions, and the like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
 from oracle.catalogue import OpSpec
-from oracle.disturb import EITHER_NAN, EITHER_ZERO, EXACT, LEVELS, LOSSY, SIGNS, Disturbed
-from oracle.engines.protocol import Tensor
+from oracle.disturb import EITHER_NAN, EITHER_ZERO, EXACT, LEVELS, LOSSY, SIGNS, Disturbed, Loss
+from oracle.engines.protocol import Change, Tensor
 from oracle.program import Leaf
 
 WRITES_EXACTLY = frozenset({
@@ -26,14 +26,16 @@ without parameters."""
 class Gentle(Disturbed):
     """Moves numbers where they lie, and never puts a tensor in the place of another.
 
-    What goes into an op that rounds is moved in memory, which no version counts, known numbers for as long as
-    the call takes; results are moved as in `Disturbed`, and so are the gradients that the op's node hands back.
+    What goes into an op that rounds is moved in memory, which no version counts: known numbers for as long as the
+    call takes, and again while its node hands gradients back. Results are moved as in `Disturbed`, and so are
+    these gradients.
     """
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self.exact: set[Any] = set()  # memory that holds known numbers
         self.dual = False
+        self.away: list[tuple[np.ndarray, np.ndarray]] = []  # known numbers that are moved, and what they were
 
     def leaf(self, leaf: Leaf) -> Tensor:
         tensor = self.engine.leaf(leaf)
@@ -69,13 +71,17 @@ class Gentle(Disturbed):
             return made
         pointwise, loss = spec.family in ("pointwise", "inplace", "custom"), LOSSY.get(spec.name)
         first = self.engine.memory(tensors[0]).copy()
-        with self.inputs_moved(spec, tensors, pointwise):
+        moves = self.move_inputs(spec, tensors, pointwise)
+        try:
             made = call()
+        finally:
+            self.put_back()
         self.settle(spec, tensors, made, False)
         results = [tensors[0]] if spec.writes and not spec.outputs[1] else made
         unknown = np.isnan(first) if spec.name in EITHER_NAN else None
         for tensor in results:
-            self.engine.node_hook(tensor, self.handing_back(0.0 if loss is None else loss, first, unknown, pointwise))
+            change = self.handing_back(loss, first, unknown)
+            self.engine.node_hook(tensor, lambda: self.move_away(moves), change)
             if not spec.aliases:
                 self.nudge(tensor, LEVELS, 0.0 if loss is None else loss.value(first))
             if self.dual and (tangent := self.engine.unpack_dual(tensor)[1]) is not None:
@@ -92,10 +98,11 @@ class Gentle(Disturbed):
             if tensor is not None:
                 (self.exact.add if known else self.exact.discard)(self.engine.storage(tensor))
 
-    @contextmanager
-    def inputs_moved(self, spec: OpSpec, tensors: Sequence[Tensor], pointwise: bool) -> Iterator[None]:
-        """Moves what goes into a call by a spacing; what is known comes back to its place."""
-        kept: list[tuple[np.ndarray, np.ndarray]] = []
+    def move_inputs(
+        self, spec: OpSpec, tensors: Sequence[Tensor], pointwise: bool
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Moves what goes into a call by a spacing; returns how it moved what is known and not written."""
+        moves: list[tuple[np.ndarray, np.ndarray]] = []
         written = self.engine.storage(tensors[0]) if spec.writes else None
         seen = set()
         for tensor in tensors:
@@ -107,31 +114,57 @@ class Gentle(Disturbed):
             exact = storage in self.exact
             if exact and pointwise and not self.amplitude:
                 continue
+            steps = self.steps(array, SIGNS * self.amplitude if exact and pointwise else SIGNS, 0.0)
             if exact and storage != written:
-                kept.append((array, array.copy()))
-            array += self.steps(array, SIGNS * self.amplitude if exact and pointwise else SIGNS, 0.0)
-        try:
-            yield
-        finally:
-            for array, before in kept:
-                array[...] = before
+                moves.append((array, steps))
+            else:
+                array += steps
+        self.move_away(moves)
+        return moves
 
-    def handing_back(self, loss: Any, first: np.ndarray, unknown: np.ndarray | None, pointwise: bool) -> Any:
+    def move_away(self, moves: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+        """Moves known numbers, until they are put back."""
+        self.put_back()
+        for array, steps in moves:
+            self.away.append((array, array.copy()))
+            array += steps
+
+    def put_back(self) -> None:
+        """Puts known numbers back in their places."""
+        while self.away:
+            array, before = self.away.pop()
+            array[...] = before
+
+    def backward(self, *given: Any) -> None:
+        try:
+            self.engine.backward(*given)
+        finally:
+            self.put_back()
+
+    def grad(self, *given: Any) -> tuple[Tensor | None, ...]:
+        try:
+            return self.engine.grad(*given)
+        finally:
+            self.put_back()
+
+    def handing_back(self, loss: Loss | None, first: np.ndarray, unknown: np.ndarray | None) -> Change:
         """A hook that moves the gradients a node hands back, as `Disturbed` does."""
-        gain = loss.gradient(first) if loss and loss.gradient is not None else 0.0
+        gain = np.max(loss.gradient(first), initial=0.0) if loss and loss.gradient is not None else 0.0
 
         def change(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> Any:
-            given = [np.abs(self.engine.memory(g)) for g in outputs if g is not None]
-            size = max((g.max(initial=0.0) for g in given), default=0.0)
-            return tuple(None if g is None else self.handed(g, size * gain, unknown) for g in inputs)
+            self.put_back()
+            sizes = [np.abs(self.engine.memory(g)).max(initial=0.0) for g in outputs if g is not None]
+            floor = max(sizes, default=0.0) * gain
+            return tuple(None if g is None else self.handed(g, floor, unknown) for g in inputs)
 
         return change
 
-    def handed(self, gradient: Tensor, floor: Any, unknown: np.ndarray | None) -> Tensor:
+    def handed(self, gradient: Tensor, floor: float, unknown: np.ndarray | None) -> Tensor:
+        """A gradient, moved."""
         array = self.engine.memory(gradient)
         if array.dtype.kind != "f":
             return gradient
-        moved = gradient + self.constant(array, LEVELS, floor if np.ndim(floor) == 0 else np.max(floor, initial=0.0))
+        moved = gradient + self.constant(array, LEVELS, floor)
         if unknown is not None and unknown.any() and unknown.shape == array.shape:
             self.engine.memory(moved)[unknown] = np.nan if np.signbit(self.zero) else 0.0
         return moved

@@ -135,8 +135,8 @@ class Engine(Protocol):
     def hook(self, tensor: Tensor, change: Callable[[Tensor], Tensor]) -> None:
         """Replaces the gradient that arrives at the tensor by `change` of it, in every backward."""
 
-    def node_hook(self, tensor: Tensor, change: Change) -> None:
-        """Replaces the gradients that the tensor's node hands back.
+    def node_hook(self, tensor: Tensor, before: Callable[[], None], change: Change) -> None:
+        """Replaces the gradients that the tensor's node hands back, and calls `before` ahead of it.
 
         Of a view, the node of its base, which is read without bringing the view up to date.
         """

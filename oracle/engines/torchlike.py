@@ -214,9 +214,10 @@ class TorchLike:
     def hook(self, tensor: Tensor, change: Callable[[Tensor], Tensor]) -> None:
         tensor.register_hook(change)
 
-    def node_hook(self, tensor: Tensor, change: Change) -> None:
+    def node_hook(self, tensor: Tensor, before: Callable[[], None], change: Change) -> None:
         node = (tensor._base if tensor._is_view() else tensor).grad_fn
         if node is not None:
+            node.register_prehook(lambda gradients: before())
             node.register_hook(change)
 
 

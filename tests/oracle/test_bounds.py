@@ -19,6 +19,7 @@ from oracle.compare import Limits, compare
 from oracle.engines import TorchLike
 from oracle.execute import run
 from oracle.generate import PROFILES, programs
+from oracle.gentle import Gentle
 from oracle.program import Backward, Call, Grad, Leaf, Program, Statement
 from oracle.trace import Observation
 from tests.oracle.broken import (
@@ -34,6 +35,13 @@ from tests.oracle.broken import (
     scaled,
     summed_backwards,
 )
+
+
+@pytest.fixture(params=["plain", "gentle"], autouse=True)
+def disturbance(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test with both ways of disturbing a program."""
+    if request.param == "gentle":
+        monkeypatch.setattr(bounds, "Disturbed", Gentle)
 
 
 def sum_of(tensor: int) -> Call:

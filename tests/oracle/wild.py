@@ -104,17 +104,21 @@ for _name, _spec in CATALOGUE.items():
 PLAIN = ("no_grad", "enable_grad", "grad_disabled", "inference_mode", "thread", "generator", "again", "dual_level")
 
 
-def wild(seed: int, length: int = 14) -> Program:
-    """A valid program of `length` statements or a few more, all of which make as many tensors as they say."""
-    program = _Writer(Random(seed), length).program()
+def wild(seed: int, length: int = 14, rough: bool = False) -> Program:
+    """A valid program of `length` statements or a few more, all of which make as many tensors as they say.
+
+    `rough`: its numbers have many digits.
+    """
+    program = _Writer(Random(seed), length, rough).program()
     if any(fault.observing for fault in run(program, engines.get("torch")).faults):
-        return wild(seed + 1_000_000, length)
+        return wild(seed + 1_000_000, length, rough)
     return program
 
 
 class _Writer:
-    def __init__(self, random: Random, length: int) -> None:
+    def __init__(self, random: Random, length: int, rough: bool) -> None:
         self.random = random
+        self.rough = rough
         self.length = length
         self.statements: list[Statement] = []
         self.modes: list[str] = []
@@ -149,7 +153,9 @@ class _Writer:
         count = 1
         for size in shape:
             count *= size
-        values = tuple(self.random.choice((0.5, 1.0, 2.0, -1.0, 0.25, -0.5, 0.0)) for _ in range(count))
+        plain = (0.5, 1.0, 2.0, -1.0, 0.25, -0.5, 0.0)
+        draw = self.random.choice
+        values = tuple(self.random.uniform(-2.0, 2.0) if self.rough else draw(plain) for _ in range(count))
         return Literal("float64", shape, values)
 
     def tensor(self) -> int:
