@@ -71,6 +71,20 @@ def references(program: Program) -> Iterator[Program]:
                 outputs = step.outputs if kept is None else tuple(step.outputs[k] for k in kept)
                 steps = (*draft.steps[:i], Step(new, outputs), *draft.steps[i + 1 :])
                 yield Draft(draft.leaves, steps).program()
+    for i, statement in enumerate(program.statements):
+        for fewer in _without_a_repeat(statement):
+            yield _set_statement(program, i, fewer)
+
+
+def _without_a_repeat(statement: Statement) -> Iterator[Statement]:
+    """The statement with one root fewer, where it names one more than once."""
+    if isinstance(statement, Backward | Grad):
+        roots, gradients = roots_of(statement), statement.gradients
+        name = "roots" if isinstance(statement, Backward) else "outputs"
+        for k in range(len(roots)):
+            if roots[k] in roots[:k]:
+                changes: dict[str, Any] = {name: _drop(roots, k), "gradients": (*gradients[:k], *gradients[k + 1 :])}
+                yield replace(statement, **changes)
 
 
 def shapes(program: Program) -> Iterator[Program]:

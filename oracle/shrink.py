@@ -244,5 +244,7 @@ def culprit(program: Program, found: Divergence) -> str:
 
 def signature_of(program: Program, found: Divergence, oracle: Trace) -> str:
     """The bucket of a finding: kind, op, what, and the dtype of the tensor if there is one."""
-    tensor = None if found.tensor is None else dict(enumerate(oracle.state)).get(found.tensor)
+    tensor = dict(enumerate(oracle.state)).get(-1 if found.tensor is None else found.tensor)
+    if found.what in ("hook", "gradient"):  # the number is a hook's
+        tensor = None
     return ":".join([found.kind, culprit(program, found), found.what, *([tensor.dtype] if tensor else [])])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from oracle.check import check
+from oracle.check import CheckResult, check
 from oracle.compare import Divergence
 from oracle.engines import TorchLike
 from oracle.program import (
@@ -28,10 +28,13 @@ from oracle.program import (
     SetGrad,
     Statement,
 )
+from oracle.reduce import reduce
 from oracle.repro import describe, script
 from oracle.shard import bucket_of
+from oracle.shrink import falls_into, stand_ins
 from reports.wording import difference
 from tests.oracle.broken import TORCH, Altered, leaf, literal, module_with, scaled
+from tests.oracle.wild import wild
 
 ONES = literal([1.0, 1.0])
 SQUARE, DOUBLE = Call("mul", (0, 0), {}, 1), Call("mul_", (1,), {"other": 2.0}, 0)
@@ -336,3 +339,30 @@ def test_scripts_carry_what_they_use(statements: tuple[Statement, ...], monkeypa
     found = Divergence("value", None, 0, "state", "leaf", "m", "s", "o", bound=(0.0, 0.0))
     text = script(program, found, "refgrad", "torch")
     assert status(text, monkeypatch) == 0
+
+
+REDUCED: list[tuple[type[Engine], list[type]]] = [
+    (Copying, [Call]),
+    (Doubling, [Hook, Backward]),
+    (Stubborn, [Inspect]),
+    (Unmarked, [Enter, Call, Exit]),
+]
+
+
+@pytest.mark.parametrize(("engine", "left"), REDUCED, ids=lambda x: getattr(x, "__name__", ""))
+def test_reducing_leaves_what_shows_it(engine: type[Engine], left: list[type]) -> None:
+    """From a program of two dozen careless statements."""
+
+    def examine(program: Program) -> CheckResult:
+        with torch.enable_grad():
+            return check(program, engine(), TORCH)
+
+    drawn = (wild(seed, 24) for seed in range(300))
+    program, found = next((p, d) for p in drawn if (d := examine(p).divergence) is not None and d.kind != "exception")
+    fails = falls_into(bucket_of(found), examine)
+    small = reduce(program, fails, 1000, lambda p: stand_ins(p, TORCH))
+    last = examine(small).divergence
+    assert fails(small) and last is not None
+    assert len(small.statements) == len(left) and len(small.leaves) <= 2
+    assert {type(s) for s in small.statements} & set(left)
+    assert last.message in script(small, last, "refgrad", "torch")
