@@ -63,9 +63,12 @@ def _number(script: Script) -> float:
 
 
 def _arithmetic(script: Script, t: Live, key: str, domain: Domain = ANY) -> tuple[tuple[Live, ...], dict[str, Any]]:
-    """A number or a tensor."""
-    if script.scene.take(3) == 0:
+    """A number, the tensor itself, or another."""
+    how = script.scene.take(12)
+    if how < 4:
         return (), {key: _number(script)}
+    if how == 4 and key == "other":
+        return (t,), {}
     return (mate(script, t, t.shape, domain),), {}
 
 

@@ -46,7 +46,8 @@ def _write(script: Script, t: Live | None, others: tuple[Live, ...] = (), name: 
             name, key = "add_", ""
     params = {key: 2.0} if key and not others else {}
     script.call(CATALOGUE[name], (t, *others), params, ())
-    script.last = t
+    if t.dtype != "int64":
+        script.last = t
 
 
 def _writable(script: Script) -> list[Live]:

@@ -12,6 +12,8 @@ from oracle.script.modes import leave, opened
 from oracle.script.passes import go, second_order
 from oracle.script.script import Script
 
+PAIRS = ("saved_identity", "saved_alias", "saved_numpy", "saved_doubled", "saved_negated")
+
 Move = Callable[[Script], object]
 
 
@@ -144,6 +146,13 @@ def within(mode: str, *moves: Move) -> Move:
     return move
 
 
+def packed_twice(script: Script) -> None:
+    """Hooks for saved tensors within others."""
+    outer, inner = (PAIRS[script.scene.take(len(PAIRS))] for _ in range(2))
+    if modes.fits(script, outer):
+        within(outer, use, within(inner, use), use)(script)
+
+
 def view(script: Script) -> None:
     """A view that torch may write."""
     views.view(script, views.SINGLE)
@@ -227,6 +236,9 @@ SCENARIOS: tuple[tuple[Move, ...], ...] = (
     (source, within("enable_grad", within("again", use), use), use, pass_kept),
     (source, within("grad_disabled", within("again", use), use), use, pass_kept),
     (source, within("no_grad", within("enable_grad", use), modes.set_grad_enabled, use), use, pass_kept),
+    (source, within("inference_mode", within("enable_grad", use), use), use),
+    (source, packed_twice, pass_kept),
+    (source, packed_twice, pass_kept),
     (source, within("inference_mode", use, within("inference_mode_off", use)), use, pass_kept),
 )
 

@@ -97,7 +97,8 @@ class Script:
         self.scene.add(spec, inputs, outputs)
         self.lines.append((Call, outputs, spec.name, inputs, params, len(outputs), through))
         if outputs:
-            self.last = outputs[self.scene.take(len(outputs))] if len(outputs) > 1 else outputs[0]
+            last = outputs[self.scene.take(len(outputs))] if len(outputs) > 1 else outputs[0]
+            self.last = last if last.dtype in FLOATS else None
 
     def new(self, live: Live) -> Live:
         """Makes a tensor live that no op made."""

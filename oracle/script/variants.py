@@ -96,22 +96,33 @@ def any_grad(script: Script, root: Live) -> None:
             inputs = (*inputs, others[scene.take(len(others))])
         unused = None if materialize and scene.take(2) else True
     create = scene.take(3) == 2 and not root.stepped and not altering(script)
-    retain = None if create else _RETAIN[scene.take(8)]
+    retain = _RETAIN[scene.take(8)]
     edges = None
     if scene.take(8) == 7:
         edges = ("roots", "inputs", "both")[scene.take(1 if materialize else 3)]
-    given: tuple[Literal | Live | None, ...] = (seed(script, root, edges),)
+    roots: tuple[Live, ...] = (root,)
+    if scene.take(6) == 5:
+        other = root_near(script) if scene.take(3) else root
+        if other is not None and not (other.guessed or other.stepped or reentrant(script, other)):
+            roots = (root, other)
+    given: tuple[Literal | Live | None, ...] = tuple([seed(script, r, edges, k) for k, r in enumerate(roots)])
     outputs = tuple([gradient_of(script, root, x, create) for x in inputs])
-    batched = scene.take(6) == 5 and edges is None and plain(script, root) and not materialize
+    batched = len(roots) == 1 and scene.take(6) == 5 and edges is None and plain(script, root) and not materialize
     if batched:
         given = (numbers(script, (2, *root.shape), root.dtype),)
         for out in outputs:
             out.shape = (2, *out.shape)
+    if len(roots) > 1:
+        for out in outputs:
+            out.grad = MAYBE if create else NO
     script.emit(
-        Grad, (root,), inputs, given, retain, create, unused, edges, materialize, batched, outputs=outputs
+        Grad, roots, inputs, given, retain, create, unused, edges, materialize, batched, outputs=outputs
     )
     if not (create if retain is None else retain):
-        free(script, root)
+        for r in roots:
+            free(script, r)
+        for out in outputs:
+            out.stale = create  # what it has of a graph may be gone
     sure = [out for out, x in zip(outputs, inputs, strict=True) if x.bit & root.graph or materialize]
     if not root.guessed:
         for out in sure:

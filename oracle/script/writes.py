@@ -81,6 +81,8 @@ def call(script: Script, name: str, t: Live, drawn: Write) -> None:
             t.dense, t.lapped = source.dense, source.lapped
     else:
         wrote(script, t, [o for o in drawn.others if o.dtype.startswith("float")], drawn.keeps)
+        if t in drawn.others and drawn.keeps:  # saved before it was written
+            script.spoiled |= base(t).bit
     if drawn.shape is None:
         widen(script, t, drawn.low, drawn.high, drawn.whole)
     else:

@@ -88,12 +88,20 @@ def through_spoiled(script: Script) -> None:
 
 
 def odd_gradients(script: Script) -> None:
-    """A number in place of a gradient, or too few gradients."""
-    if root := root_of(script):
-        if script.scene.take(2):
-            wrong_backward(script, [root], 1.0)
-        else:
-            script.emit(Backward, (root, root), (gradient(script, root),), True, False, None)
+    """A number in place of a gradient, too few gradients, or none, to `backward` or `grad`."""
+    root = root_of(script)
+    if root is None:
+        return
+    inside = script.inside(root)
+    how = script.scene.take(5)
+    if how == 0:
+        wrong_backward(script, [root], 1.0)
+    elif how == 1 or not inside:
+        script.emit(Backward, (root, root), (gradient(script, root),), True, False, None)
+    else:
+        roots, given = (((root, root), (gradient(script, root),)), ((root,), (None,)), ((root,), (1.0,)))[how - 2]
+        out = Live(inside[0].shape, inside[0].dtype)
+        script.emit(Grad, roots, (inside[0],), given, True, False, None, outputs=(out,))
 
 
 def no_inputs(script: Script) -> None:
