@@ -133,7 +133,7 @@ def checkpoint(script: Script) -> None:
     if drawn is None or any(t.stale or t.inference or t.grad == MAYBE for t in drawn[0]):
         return
     inputs, params, outputs = drawn
-    if scene.take(5) == 4:
+    if scene.take(5) == 4 and inputs[0] in scene.floats:
         out = apply(script, _FUNCTIONS[scene.take(len(_FUNCTIONS))], inputs[0])
         line = list(script.lines[-1])
         line[-1] = through
