@@ -42,6 +42,8 @@ def register(
         t = script.choose(fit)
     if t is None:
         return
+    if scene.inference and place not in ("tensor", "post_accumulate"):  # torch finds no node there, and trips over it
+        place = "tensor"
     tensors = [t]
     if place.startswith("multi"):
         others = [o for o in fit if o is not t][-1 - scene.take(2) :]

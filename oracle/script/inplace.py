@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from oracle.catalogue.scene import MAYBE, Live, broadcast
 from oracle.catalogue.values import ANY, NONZERO, Domain
 from oracle.script.memory import base, clash, home, unclear
+from oracle.script.modes import within
 from oracle.script.script import Script
 
 
@@ -67,7 +68,7 @@ def _arithmetic(script: Script, t: Live, key: str, domain: Domain = ANY) -> tupl
     how = script.scene.take(12)
     if how < 4:
         return (), {key: _number(script)}
-    if how == 4 and key == "other":
+    if how == 4 and key == "other" and not within(script, "dual_level"):  # torch's tangent is wrong there
         return (t,), {}
     return (mate(script, t, t.shape, domain),), {}
 

@@ -95,13 +95,13 @@ def spoil(script: Script) -> None:
 def pass_kept(script: Script) -> None:
     """`backward`, keeping the graph."""
     if root := variants.root_near(script):
-        go(script, [root], True, gradients=(variants.seed(script, root),))
+        go(script, [root], True, gradients=(variants.seed(script, root, constant=script.hooked > 0),))
 
 
 def pass_freeing(script: Script) -> None:
     """`backward`, giving the graph up."""
     if root := variants.root_near(script):
-        go(script, [root], None, gradients=(variants.seed(script, root),))
+        go(script, [root], None, gradients=(variants.seed(script, root, constant=script.hooked > 0),))
 
 
 def pass_creating(script: Script) -> None:

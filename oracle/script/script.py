@@ -61,6 +61,7 @@ class Script:
         self.kept: list[tuple[int, tuple[Live, ...]]] = []  # saved by nodes whose tensor has another one now
         self.reached = 0  # the bits of tensors that may have a .grad
         self.retained: list[Live] = []
+        self.odd: list[Live] = []  # results that torch fails to move `retain_grad` for when they are written
         self.slots: list[tuple[Live, Live]] = []  # tensors, and others that are their .grad
         self.meant: set[int] = set()  # the statements that ought to raise, and those around them
         self.deleted = 0  # the bits of tensors that the program has let go
@@ -97,6 +98,8 @@ class Script:
         self.scene.add(spec, inputs, outputs)
         self.lines.append((Call, outputs, spec.name, inputs, params, len(outputs), through))
         if outputs:
+            if self.pace.dense and not spec.aliases:
+                self.odd.extend(outputs[1:])
             last = outputs[self.scene.take(len(outputs))] if len(outputs) > 1 else outputs[0]
             self.last = last if last.dtype in FLOATS else None
 

@@ -51,20 +51,28 @@ def any_backward(script: Script, root: Live) -> None:
         inputs = _inputs(script, root)
     edges = None
     if scene.take(8) == 7:
-        edges = ("roots", "inputs", "both")[scene.take(3 if inputs else 1)]
-    go(script, roots, retain, create, inputs, tuple([seed(script, r, edges, k) for k, r in enumerate(roots)]), edges)
+        edges = ("roots", "inputs", "both")[scene.take(3 if inputs and not scene.inference else 1)]
+    constant = not create and script.hooked > 0
+    given = tuple([seed(script, r, edges, k, constant) for k, r in enumerate(roots)])
+    go(script, roots, retain, create, inputs, given, edges)
     script.last = root
 
 
-def seed(script: Script, root: Live, edges: str | None = None, place: int = 0) -> Literal | Live | None:
-    """What a pass starts from: numbers, or a tensor of the program."""
+def seed(
+    script: Script, root: Live, edges: str | None = None, place: int = 0, constant: bool = False
+) -> Literal | Live | None:
+    """What a pass starts from: numbers, or a tensor of the program; constant: one that requires no grad."""
+    # Where no graph is asked for, whether a gradient is the seed itself, or a view of it, which requires grad
+    # with it, is an engine's own business.
     scene = script.scene
     if scene.take(5) == 4:
+        most = NO if constant else YES
         fit = [
             t
             for t in scene.floats
-            if t.shape == root.shape and t.dtype == root.dtype and t.grad != MAYBE and not (t.stale or t.inference)
-        ]
+            if t.shape == root.shape and t.dtype == root.dtype and t.grad in (NO, most)
+            and not (t.stale or t.inference)
+        ]  # fmt: skip
         if fit:
             return fit[-1 - scene.take(min(len(fit), 3))]
     if edges in ("roots", "both"):
@@ -99,13 +107,13 @@ def any_grad(script: Script, root: Live) -> None:
     retain = _RETAIN[scene.take(8)]
     edges = None
     if scene.take(8) == 7:
-        edges = ("roots", "inputs", "both")[scene.take(1 if materialize else 3)]
+        edges = ("roots", "inputs", "both")[scene.take(1 if materialize or scene.inference else 3)]
     roots: tuple[Live, ...] = (root,)
     if scene.take(6) == 5:
         other = root_near(script) if scene.take(3) else root
         if other is not None and not (other.guessed or other.stepped or reentrant(script, other)):
             roots = (root, other)
-    given: tuple[Literal | Live | None, ...] = tuple([seed(script, r, edges, k) for k, r in enumerate(roots)])
+    given = tuple([seed(script, r, edges, k, not create) for k, r in enumerate(roots)])
     outputs = tuple([gradient_of(script, root, x, create) for x in inputs])
     batched = len(roots) == 1 and scene.take(6) == 5 and edges is None and plain(script, root) and not materialize
     if batched:

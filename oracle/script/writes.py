@@ -15,6 +15,10 @@ def sound(script: Script, t: Live) -> bool:
     """Whether a write to it is defined, and every engine's own business alone, whether it raises or not."""
     if unclear(t) or t.dtype == "float16" and script.scene.take(4):
         return False
+    # torch fails an assertion where it has to move the hook of `retain_grad` to the node of a write, and looks
+    # for it at another output than the first, or at the node from before the tensor was reshaped.
+    if any(m in script.retained and m in script.odd for m in (t, base(t))):
+        return False
     return not (hidden(script, t) or (altering(script) and not script.scene.recording))
 
 
@@ -88,6 +92,8 @@ def call(script: Script, name: str, t: Live, drawn: Write) -> None:
     else:
         t.dense = t.dense and (name not in ("t_", "transpose_") or len(t.shape) < 2)
         t.shape = drawn.shape
+        if t in script.retained:
+            script.odd.append(t)
         if name in ("set_", "resize_"):
             t.low, t.high = drawn.low, drawn.high
 
