@@ -6,10 +6,12 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, Array
-from refgrad.layout import copy_order
 from refgrad.ops.arguments import integer, tensor_argument
+from refgrad.ops.index_checks import OUT_OF_BOUNDS, as_number, check_gather, check_scatter, index_dim, outside, up
 from refgrad.ops.inplace import deprecated_on_expanded, inplace
+from refgrad.ops.making import element
 from refgrad.ops.record import Op
+from refgrad.ops.slices import index_add, index_copy, index_fill, index_filled, index_select
 from refgrad.tensor import Tensor, check_dim, wrap
 
 __all__ = [
@@ -30,17 +32,9 @@ __all__ = [
 
 def _bounded(xp: Any, index: Array, size: int, dim: int) -> None:
     """Raise for an index outside; on a GPU looking would wait for the device."""
-    if xp.checks_bounds and index.size:
-        for worst in (int(index.min()), int(index.max())):
-            if not 0 <= worst < size:
-                raise RuntimeError(f"index {worst} is out of bounds for dimension {dim} with size {size}")
-
-
-def _check_index(name: str, input: Tensor, index: Tensor) -> None:
-    if index.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
-    if max(index._data.ndim, 1) != max(input._data.ndim, 1):
-        raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    found = outside(xp, index, size)
+    if found is not None:
+        raise RuntimeError(OUT_OF_BOUNDS.format(found, dim, size))
 
 
 def _grid(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
@@ -53,17 +47,14 @@ def _grid(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
     return tuple(where)
 
 
-def _up(xp: Any, x: Array) -> Array:
-    """0-dim arrays as one element, as torch treats them here."""
-    return xp.reshape(x, (1,)) if not x.ndim else x
-
-
 # gather
 
 
 def _gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
     shape = index.shape
-    x, index = _up(xp, x), _up(xp, index)
+    if not index.size:
+        return xp.zeros(shape, x.dtype)
+    x, index = up(xp, x), up(xp, index)
     _bounded(xp, index, x.shape[dim], dim)
     return xp.reshape(xp.array(x[_grid(xp, index, dim)], order="C", copy=True), shape)
 
@@ -81,23 +72,10 @@ _gather_op = Op(
 )
 
 
-def _dim(function: str, input: Any, dim: Any, index: Any) -> int:
-    """`dim` counted from the front; TypeError unless input and index are tensors and it is an int."""
-    ndim = tensor_argument(function, input)._data.ndim
-    tensor_argument(function, index, "index", 3)
-    return check_dim(integer(function, "dim", dim, 2), ndim)
-
-
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on; of the shape of `index`."""
-    dim = _dim("gather", input, dim, index)
-    _check_index("gather", input, index)
-    for k, (n, m) in enumerate(zip(index._data.shape, input._data.shape, strict=False)):
-        if k != dim and n > m:
-            raise RuntimeError(
-                f"Size does not match at dimension {k} expected index {list(index.shape)} to be no larger than "
-                f"self {list(input.shape)} apart from dimension {dim}"
-            )
+    dim = index_dim("gather", input, dim, index)
+    check_gather(input, dim, index)
     return _gather_op(input, index, dim=dim)
 
 
@@ -105,18 +83,42 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """`gather` with indices that broadcast against `input`; over the flattened input without `dim`."""
     from refgrad.ops.shape import broadcast_to, view
 
+    tensor_argument("take_along_dim", input)
+    tensor_argument("take_along_dim", indices, "indices", 2)
     if dim is None:
         return gather(view(input, (-1,)), 0, view(indices, (-1,)))
-    dim = check_dim(dim, input._data.ndim)
-    if input._data.ndim != indices._data.ndim:
+    dim = integer("take_along_dim", "dim", dim, 3)
+    ndim = input._data.ndim
+    if ndim != indices._data.ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
-            f"{input._data.ndim} dimensions for input, and {indices._data.ndim} dimensions for indices"
+            f"{ndim} dimensions for input, and {indices._data.ndim} dimensions for indices"
         )
-    common = [max(a, b) if 0 not in (a, b) else 0 for a, b in zip(input.shape, indices.shape, strict=True)]
-    wide, places = list(common), list(common)
-    wide[dim], places[dim] = input.shape[dim], indices.shape[dim]
-    return gather(broadcast_to(input, wide), dim, broadcast_to(indices, places).clone())
+    if indices.dtype is not dtypes.int64:
+        kind = dtypes.SCALAR_TYPE[indices.dtype.name]
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {kind}")
+    dim = check_dim(dim, ndim)
+    if not ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    common = _common_but(dim, input._data.shape, indices._data.shape)
+    size, count = input._data.shape[dim], indices._data.shape[dim]
+    xp = MODULES[type(indices._data)]
+    places = xp.ascontiguousarray(xp.broadcast_to(indices._data, (*common[:dim], count, *common[dim + 1 :])))
+    if not size and places.size:
+        raise RuntimeError("ZeroDivisionError")
+    whole = broadcast_to(input, (*common[:dim], size, *common[dim + 1 :]))
+    return gather(whole, dim, wrap(places % max(size, 1)))  # in torch, too, any integer is a place
+
+
+def _common_but(dim: int, a: tuple[int, ...], b: tuple[int, ...]) -> list[int]:
+    """What two shapes of one length broadcast to, whatever they have at `dim`; RuntimeError if they do not."""
+    common = [m if n == 1 else n for n, m in zip(a, b, strict=True)]
+    for k in reversed(range(len(a))):
+        if k != dim and a[k] != b[k] and 1 not in (a[k], b[k]):
+            raise RuntimeError(
+                f"The size of tensor a ({a[k]}) must match the size of tensor b ({b[k]}) at non-singleton dimension {k}"
+            )
+    return common
 
 
 # scatter
@@ -124,7 +126,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 def _scatter_add(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
     out = xp.array(x, order="C", copy=True)
-    target, index, src = _up(xp, out), _up(xp, index), _up(xp, src)
+    if not index.size:
+        return out
+    target, index, src = up(xp, out), up(xp, index), up(xp, src)
     _bounded(xp, index, target.shape[dim], dim)
     xp.scatter_add(target, _grid(xp, index, dim), src[tuple(slice(n) for n in index.shape)])
     return xp.reshape(target, out.shape)
@@ -142,28 +146,18 @@ _scatter_add_op = Op(
 )
 
 
-def _check_scatter(input: Tensor, dim: int, index: Tensor, src: Tensor) -> None:
-    if src.dtype is not input.dtype:
-        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    for k, (n, m, s) in enumerate(zip(index.shape, input.shape, src.shape, strict=False)):
-        if (k != dim and n > m) or n > s:
-            raise RuntimeError(
-                f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from "
-                f"dimension {dim} and to be no larger size than src {list(src.shape)}"
-            )
-
-
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy of `input` with ``out[index[i][j]][j] += src[i][j]`` for dim 0, and so on."""
-    dim = _dim("scatter_add", input, dim, index)
-    _check_index("scatter", input, index)
-    _check_scatter(input, dim, index, src)
+    dim = index_dim("scatter_add", input, dim, index)
+    check_scatter(input, dim, index, tensor_argument("scatter_add", src, "src", 4))
     return _scatter_add_op(input, index, src, dim=dim)
 
 
 def _scatter(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
     out = xp.array(x, order="C", copy=True)
-    target, index = _up(xp, out), _up(xp, index)
+    if not index.size:
+        return out
+    target, index = up(xp, out), up(xp, index)
     _bounded(xp, index, target.shape[dim], dim)
     if getattr(src, "ndim", 0):
         src = src[tuple(slice(n) for n in index.shape)]
@@ -193,178 +187,13 @@ _scatter_value = Op(
 
 def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None) -> Tensor:
     """A copy of `input` with ``out[index[i][j]][j] = src[i][j]`` for dim 0, and so on; or one value."""
-    dim = _dim("scatter", input, dim, index)
-    _check_index("scatter", input, index)
-    source = value if src is None else src
-    if isinstance(source, Tensor):
-        _check_scatter(input, dim, index, source)
-        return _scatter_op(input, index, source, dim=dim)
-    return _scatter_value(input, index, dim=dim, value=source)
-
-
-# Whole slices: index_select, index_add, index_copy, index_fill. `index` is a vector.
-
-
-def _along(dim: int, index: Any) -> tuple[Any, ...]:
-    return (slice(None),) * dim + (index,)
-
-
-def _vector(xp: Any, x: Any, index: Any, dim: int, error: type[Exception], text: str) -> tuple[Any, Any]:
-    x, index = _up(xp, x), _up(xp, index)
-    if xp.checks_bounds and index.size:
-        for worst in (int(index.min()), int(index.max())):
-            if not 0 <= worst < x.shape[dim]:
-                raise error(text.format(worst=worst, dim=dim, size=x.shape[dim]))
-    return x, index
-
-
-_OUT_OF_BOUNDS = "index {worst} is out of bounds for dimension {dim} with size {size}"
-
-
-def _index_select(xp: Any, x: Any, index: Any, dim: int) -> Any:
-    whole, places = _vector(xp, x, index, dim, IndexError, "index out of range in self")
-    out = xp.array(whole[_along(dim, places)], order="C", copy=True)
-    return out if x.ndim else xp.reshape(out, ())
-
-
-_index_select_op = Op(
-    "index_select",
-    _index_select,
-    {
-        "self": lambda F, g, self_shape, index, dim: F.index_add(
-            F.new_zeros(g, shape=self_shape), index, g, dim=dim, alpha=1
-        )
-    },
-    inputs=("self", "index"),
-    jvp="linear",
-)
-
-
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """The slices of `input` along `dim` that a vector of integers names, as a copy."""
-    dim = _dim("index_select", input, dim, index)
-    if index._data.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector")
-    if index.dtype not in (dtypes.int32, dtypes.int64):
-        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
-    return _index_select_op(input, index, dim=dim)
-
-
-def _index_add(xp: Any, x: Any, index: Any, source: Any, dim: int, alpha: Any) -> Any:
-    out = xp.array(x, order="C", copy=True)
-    target, places = _vector(xp, out, index, dim, RuntimeError, _OUT_OF_BOUNDS)
-    values = _up(xp, source)
-    xp.scatter_add(target, _along(dim, places), values if alpha == 1 else values * alpha)
-    return xp.reshape(target, out.shape)
-
-
-_index_add_op = Op(
-    "index_add",
-    _index_add,
-    {
-        "self": lambda F, g: g,
-        "source": lambda F, g, source, source_shape, index, dim, alpha: F.reshape(  # saved as `self` of gather
-            F.index_select(g, index, dim=dim) * alpha, shape=source_shape
-        ),
-    },
-    inputs=("self", "index", "source"),
-    jvp="linear",
-)
-
-
-def _check_slices(name: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
-    if source.dtype is not input.dtype:
-        names = dtypes.SCALAR_TYPE[input.dtype.name], dtypes.SCALAR_TYPE[source.dtype.name]
-        if name == "index_copy_":
-            told = f"self and source expected to have the same dtype, but got (self) {names[0]} and (source) {names[1]}"
-        else:
-            told = f"self ({names[0]}) and source ({names[1]}) must have the same scalar type"
-        raise RuntimeError(f"{name}(): {told}")
-    size = source.shape[dim] if source._data.ndim else 1
-    if index.numel() != size:
-        raise RuntimeError(
-            f"{name}(): Number of indices ({index.numel()}) should be equal to source.size(dim): ({size}), "
-            f"for dim: {dim}"
-        )
-
-
-def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
-    """A copy of `input` with the slices of `source`, times `alpha`, added at the places of `index`."""
-    dim = _dim("index_add", input, dim, index)
-    _check_slices("index_add_", input, dim, index, source)
-    found, wanted = list(source._data.shape), list(input._data.shape)
-    if found[:dim] + found[dim + 1 :] != wanted[:dim] + wanted[dim + 1 :] or len(found) != len(wanted):
-        raise RuntimeError(
-            "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
-            f"{wanted} source.shape = {found}"
-        )
-    return _index_add_op(input, index, source, dim=dim, alpha=alpha)
-
-
-def _index_copy(xp: Any, x: Any, index: Any, source: Any, dim: int) -> Any:
-    out = xp.array(x, order="C", copy=True)
-    target, places = _vector(xp, out, index, dim, RuntimeError, _OUT_OF_BOUNDS)
-    target[_along(dim, places)] = source
-    return xp.reshape(target, out.shape)
-
-
-_index_copy_op = Op(
-    "index_copy",
-    _index_copy,
-    {
-        "self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim),
-        "source": lambda F, g, source_shape, index, dim: F.reshape(
-            F.index_select(g, index, dim=dim), shape=source_shape
-        ),
-    },
-    inputs=("self", "index", "source"),
-    jvp="linear",
-)
-
-
-def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """A copy of `input` with the slices of `source` written at the places of `index`."""
-    dim = _dim("index_copy", input, dim, index)
-    _check_slices("index_copy_", input, dim, index, source)
-    return _index_copy_op(input, index, source, dim=dim)
-
-
-def _index_fill(xp: Any, x: Any, index: Any, value: Any, dim: int) -> Any:
-    out = xp.array(x, order=copy_order(x), copy=True)
-    target, places = _vector(xp, out, index, dim, IndexError, _OUT_OF_BOUNDS)
-    target[_along(dim, places)] = value
-    return xp.reshape(target, ()) if not out.ndim else target
-
-
-_index_fill_tensor = Op(
-    "index_fill",
-    _index_fill,
-    {
-        "self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim),
-        "value": lambda F, g, index, dim: F.sum_to(F.index_select(g, index, dim=dim), shape=()),
-    },
-    inputs=("self", "index", "value"),
-    node="IndexFillBackward1",
-    jvp="linear",
-)
-_index_fill_number = Op(
-    "index_fill_number",
-    lambda xp, x, index, value, dim: _index_fill(xp, x, index, value, dim),
-    {"self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim)},
-    inputs=("self", "index"),
-    node="IndexFillBackward0",
-    jvp="elementwise",
-)
-
-
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """A copy of `input` with one value written at the places of `index`."""
-    dim = _dim("index_fill", input, dim, index)
-    if (value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)) and not input.is_complex():
-        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    if isinstance(value, Tensor):
-        return _index_fill_tensor(input, index, value, dim=dim)
-    return _index_fill_number(input, index, value=value, dim=dim)
+    dim = index_dim("scatter", input, dim, index)
+    if isinstance(src, Tensor):
+        check_scatter(input, dim, index, src)
+        return _scatter_op(input, index, src, dim=dim)
+    number = as_number("scatter", dim, index, value if src is None else src)
+    check_scatter(input, dim, index, None)
+    return _scatter_value(input, index, dim=dim, value=element(number, input.dtype))
 
 
 # By flat position and by mask
@@ -409,10 +238,11 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if tensor_argument("take", index, "index", 2).dtype is not dtypes.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.SCALAR_TYPE[index.dtype.name]}")
     size = input.numel()
-    if MODULES[type(index._data)].checks_bounds and index.numel():
-        for worst in (int(index._data.min()), int(index._data.max())):
-            if not -size <= worst < size:
-                raise IndexError(f"out of range: tried to access index {worst} on a tensor of {size} elements.")
+    if not size and index._data.size:
+        raise IndexError("take(): tried to take from an empty tensor")
+    found = outside(MODULES[type(index._data)], index._data, size, -size)
+    if found is not None:
+        raise IndexError(f"out of range: tried to access index {found} on a tensor of {size} elements.")
     return _take_op(input, index)
 
 
@@ -471,7 +301,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     from refgrad.ops.grids import broadcast_tensors
 
-    wide, places = broadcast_tensors(input, mask)
+    places, wide = broadcast_tensors(mask, input)
     return _masked_select(input if wide.shape == input.shape else wide, places)
 
 
@@ -489,7 +319,7 @@ METHODS = {
     "argwhere": argwhere,
     "masked_select": masked_select,
     "index_fill_": inplace(
-        index_fill,
+        index_filled,
         "index_fill_",
         stretched=deprecated_on_expanded(
             "index_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
