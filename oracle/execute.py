@@ -238,7 +238,10 @@ class _Course:
             same = next((k for k in known if tensor is self.tensors[k]), None) if known else None
             if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
                 self.inference.add(number)
-            self.note(place, self.look(number, same=same))
+            seen = self.look(number, same=same)
+            if type(statement) is UnpackDual and own:  # torch's may require grad with a gradient that is zero
+                seen = seen._replace(requires_grad=False)
+            self.note(place, seen)
 
     def look(self, number: int, full: bool = True, same: int | None = None) -> Observation:
         """What can be seen of a tensor; `full`: its node too, even if it is a view."""
@@ -250,7 +253,8 @@ class _Course:
                 self.inference.add(number)
             elif number in self.inference:  # torch writes in place inside, and counts it there
                 assert seen.version is not None
-                return seen._replace(version=seen.version - self.versions.setdefault(number, seen.version))
+                since = seen.version - self.versions.setdefault(number, seen.version)
+                return seen._replace(version=since, is_view=None)
             return seen
         seen = self.engine.observe(tensor, full, None, same)
         if not full:  # whether it is a view, and so was left unread, is an engine's own business
@@ -318,12 +322,18 @@ class _Course:
         tensors = self.tensors
         return [tensors[i] for i in numbers]
 
-    def cotangents(self, gradients: Sequence[Gradient]) -> list[Any]:
-        """The gradients that a statement brings along."""
-        return [
+    def cotangents(self, gradients: Sequence[Gradient], copied: bool = False) -> list[Any]:
+        """The gradients that a statement brings along; `copied`: tensors of the program as copies.
+
+        Without `create_graph` torch may make a view of a gradient the `.grad` of a leaf, and later write to it.
+        """
+        given: list[Any] = [
             self.engine.literal(g) if type(g) is Literal else self.tensors[g] if type(g) is int else g
             for g in gradients
         ]
+        if copied:
+            return [g.clone() if type(at) is int else g for at, g in zip(gradients, given, strict=True)]
+        return given
 
 
 def _fault(statement: int | None, error: Exception, observing: bool) -> Fault:
@@ -375,7 +385,7 @@ def _fits(tensors: Sequence[Tensor]) -> bool:
 def _backward(course: _Course, backward: Backward) -> None:
     course.engine.backward(
         course.get(backward.roots),
-        course.cotangents(backward.gradients),
+        course.cotangents(backward.gradients, not backward.create_graph),
         backward.retain_graph,
         backward.create_graph,
         None if backward.inputs is None else course.get(backward.inputs),
@@ -437,7 +447,8 @@ def _increment_version(course: _Course, increment: IncrementVersion) -> None:
 def _inspect(course: _Course, inspect: Inspect) -> None:
     tensor = course.tensors[inspect.tensor]
     node = course.engine.node(tensor)  # raises where a view has lost its base
-    course.note(Place(course.at, inspect.tensor, "inspected"), course.look(inspect.tensor))
+    what = "grad" if inspect.tensor in course.plan.gradients else "inspected"
+    course.note(Place(course.at, inspect.tensor, what), course.look(inspect.tensor))
     if inspect.tensor not in course.plan.loose:
         course.note(Place(course.at, inspect.tensor, "edges"), node)
 

@@ -171,6 +171,10 @@ class _Task:
         order = 0
         for (root, number), seed in zip(roots, seeds, strict=True):
             assert root is not None
+            shape, dtype = root._meta[number]
+            data = seed if raw else seed._data
+            if data.shape != shape:  # the tensor has another shape since, which no node knows of
+                seed = self._fit(None, 0, seed, shape, dtype, names)
             if waiting.get(root, 0) == 0 and root not in gradients:
                 heappush(ready, (-root._sequence, order, root))
                 order += 1
@@ -216,6 +220,7 @@ class _Task:
             if wanted is not None:
                 needed = [e[0] is not None and (e[0] in wanted or e[0] in captures) for e in edges]
             if gradient is None and not node.takes_undefined:
+                node._undefined()
                 made: Any = (None,) * len(edges)
             elif node._user_code:
                 made = self._by_user(node, names, gradient, needed)
@@ -332,20 +337,21 @@ class _Task:
     def _add(self, a: Any, b: Any) -> Any:
         return local.modes.run(_sum, a, b) if self.raw else a + b
 
-    def _fit(self, node: Node, k: int, g: Any, shape: tuple[int, ...], dtype: Any, names: Any) -> Any:
+    def _fit(self, node: Node | None, k: int, g: Any, shape: tuple[int, ...], dtype: Any, names: Any) -> Any:
         """A gradient summed to the shape that was broadcast, in the dtype of its tensor."""
         found = (g if self.raw else g._data).shape
         if found != shape:
             if not _reaches(found, shape):
+                which = "" if node is None else f"Function {node.name()} returned an "
                 raise RuntimeError(
-                    f"Function {node.name()} returned an invalid gradient at index {k} - got {list(found)} but "
-                    f"expected shape compatible with {list(shape)}"
+                    f"{which}invalid gradient at index {k} - got {list(found)} but expected shape compatible with "
+                    f"{list(shape)}"
                 )
             g = local.modes.run(names.sum_to, g, shape=shape) if self.raw else names.sum_to(g, shape=shape)
         data = g if self.raw else g._data
         if data.dtype is not dtype and dtype is not None:
             if data.dtype.kind == "c" and dtype.kind == "f":
-                if node._user_code:
+                if node is not None and node._user_code:
                     raise RuntimeError(
                         "Expected isFloatingType(grad.scalar_type()) || (input_is_complex == grad_is_complex) to be "
                         "true, but got false.  (Could this error message be improved?  If so, please report an "

@@ -22,7 +22,6 @@ Edge = tuple["Node | None", int]
 NO_EDGE: Edge = (None, 0)
 NO_SAVED: tuple[Any, ...] = ()
 
-next_sequence = itertools.count().__next__  # creation order: backward runs the newest node first
 
 FREED = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they "
@@ -123,6 +122,9 @@ class Node:
     def _unpack(self) -> list[Any]:
         """Bring back what hooks packed, for the next `apply` on arrays: hooks are user code and run outside of it."""
         return []
+
+    def _undefined(self) -> None:
+        """What a node does that no gradient reaches: it looks at its saved values all the same, as in torch."""
 
     def _release(self) -> None:
         """Forget the saved values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import itertools
 import threading
 import warnings
 import weakref
@@ -34,6 +35,7 @@ class Modes:
         "forward_enabled",
         "grad_enabled",
         "inference",
+        "next_sequence",  # numbers nodes in the order they are made, on this thread: the newest runs first
         "multithreading",  # whether backward may use threads of its own
         "packing",  # the innermost of `pairs`; None where tensors are saved as they are
         "pairs",  # (pack, unpack) of each saved_tensors_hooks that was entered
@@ -48,6 +50,7 @@ class Modes:
         context = contextvars.Context()
         context.run(np.seterr, all="ignore")
         self.run = context.run
+        self.next_sequence = itertools.count().__next__
         self.grad_enabled = True
         self.inference = False
         self.multithreading = True

@@ -598,7 +598,9 @@ class Tensor:
         return t
 
     def detach_(self) -> Tensor:
-        """Cut this tensor itself off its history."""
+        """Cut this tensor itself off its history; in inference mode that stays as it is."""
+        if local.modes.inference:
+            return self
         if self._view is not None:
             raise RuntimeError(
                 "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from refgrad.anomaly import note_origin
 from refgrad.counters import UNCOUNTED
 from refgrad.devices import MODULES, NUMPY, Array
-from refgrad.graph import FREED, Edge, Node, next_sequence
+from refgrad.graph import FREED, Edge, Node
 from refgrad.layout import STRETCHED, Geometry, geometry_of, is_stretched, strided
 from refgrad.modes import anomaly, local
 
@@ -196,7 +196,7 @@ class CopySlices(Node):
         own = Replay(geometry_of(target._data), ())
         self.part, self.steps = own if replay is None else replay
         self.next_functions = (base._gradient_edge(), *write.next_functions[1:])
-        self._sequence = next_sequence()
+        self._sequence = local.modes.next_sequence()
         self._hooks = None
         self._meta = ((base._data.shape, base._data.dtype),)
         if anomaly.enabled:
@@ -222,7 +222,9 @@ class CopySlices(Node):
             part = op.kernels[type(part)](part, **params)
         assert self.write is not None
         made = list(self.write._apply(names, True, xp.array(part, order="C", copy=True), needed))
-        if made[0] is not None and (needed is None or needed[0]):  # None if the user's code gave none
+        if needed is not None and not needed[0]:
+            made[0] = None
+        if made[0] is not None:  # None if the user's code gave none
             if is_stretched(part):
                 raise RuntimeError(STRETCHED)
             part[...] = made[0]
@@ -241,7 +243,9 @@ class CopySlices(Node):
             part = op(part, **params)
         assert self.write is not None
         made = list(self.write._apply(names, False, part.clone(), needed))
-        if made[0] is not None and (needed is None or needed[0]):
+        if needed is not None and not needed[0]:
+            made[0] = None
+        if made[0] is not None:
             part.copy_(made[0])
             made[0] = whole
         return made
@@ -254,6 +258,11 @@ class CopySlices(Node):
 
     def _unpack(self) -> list[Array]:
         return [] if self.write is None else self.write._unpack()
+
+    def _undefined(self) -> None:
+        if self.write is None:
+            raise RuntimeError(FREED)
+        self.write._undefined()
 
     def _release(self) -> None:
         self.write = None

@@ -49,6 +49,8 @@ def enter_any(script: Script) -> None:
 def fits(script: Script, mode: str) -> bool:
     """Whether it can be entered without an error, and with a purpose."""
     active = [span.mode for span in script.spans]
+    if {"allow_mutation", "inference_mode"} <= {*active, mode}:  # torch asks for versions that are not counted
+        return False
     if mode in SAVES:
         return "saving_disabled" not in active and not ("allow_mutation" in active and mode == "allow_mutation")
     if mode == "saving_disabled":

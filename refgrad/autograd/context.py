@@ -12,7 +12,7 @@ from refgrad.autograd.tangents import push
 from refgrad.counters import bump
 from refgrad.devices import MODULES, NUMPY, device
 from refgrad.forward import tangents_of
-from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place, next_sequence
+from refgrad.graph import FREED, NO_EDGE, Node, modified_in_place
 from refgrad.modes import anomaly, local, no_grad
 from refgrad.ops.constants import zeros
 from refgrad.saved import HAS_HOOKS, NOTHING_SAVED, PACKED, SAVED_AND_FREED, Packed, Pair, SavedTensor
@@ -88,7 +88,7 @@ class CallNode(Node, FunctionCtx):
     def __init__(self, args: tuple[Any, ...]) -> None:
         self._hooks = None
         self._meta = ()
-        self._sequence = next_sequence()
+        self._sequence = local.modes.next_sequence()
         self.needs_input_grad = tuple([isinstance(a, Tensor) and a._rg for a in args])
         self.__tensors = tuple([isinstance(a, Tensor) for a in args])
         self.__records = local.modes.grad_enabled and any(self.needs_input_grad)

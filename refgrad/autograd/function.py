@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from refgrad.autograd.context import NO_METADATA, CallNode, FunctionCtx
 from refgrad.forward import aside
-from refgrad.graph import NO_EDGE, Node, next_sequence
+from refgrad.graph import NO_EDGE, Node
 from refgrad.modes import local, no_grad
 from refgrad.tensor import Tensor
 
@@ -205,7 +205,7 @@ class Error(Node):
         )
         self._meta = tuple([NO_METADATA if t is None else (t._data.shape, t._data.dtype) for t in results])
         self._hooks = None
-        self._sequence = next_sequence()
+        self._sequence = local.modes.next_sequence()
 
     def _apply(self, names: Any, raw: bool, gradient: Any, needed: Any) -> Any:
         raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")

@@ -179,11 +179,14 @@ class _First:
 
 
 class _Every:
-    """Calls a hook when all gradients of a backward pass are there. It hangs on the nodes: they are held weakly."""
+    """Calls a hook when all gradients of a backward pass are there. It hangs on the nodes: they are held weakly.
+
+    But for those of leaves, which would go, and their hooks with them, while the leaf is there.
+    """
 
     def __init__(self, tensors: Sequence[Tensor], hook: Callable[..., Any]) -> None:
         nodes = [_edge(t)[0] for t in tensors]
-        self.leaves = [weakref.ref(node.variable) for node in nodes if isinstance(node, AccumulateGrad)]
+        self.leaves = [node for node in nodes if isinstance(node, AccumulateGrad)]
         self.inner = [weakref.ref(node) for node in nodes if not isinstance(node, AccumulateGrad)]
         self.count = len(nodes)
         self.hook = hook
@@ -203,9 +206,8 @@ class _Every:
             self.hook(gradients)
 
     def _nodes(self) -> list[Node]:
-        """The nodes that are alive: another cannot be part of a pass. That of a leaf comes and goes."""
-        leaves = [t._accumulate for t in (ref() for ref in self.leaves) if t is not None and t._accumulate is not None]
-        return [node for node in (ref() for ref in [*leaves, *self.inner]) if node is not None]
+        """The nodes that are alive: another cannot be part of a pass."""
+        return [*self.leaves, *[node for node in (ref() for ref in self.inner) if node is not None]]
 
 
 _spared: Spared | None = None

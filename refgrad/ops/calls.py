@@ -13,7 +13,7 @@ import numpy as np
 
 from refgrad import dtypes
 from refgrad.devices import MODULES
-from refgrad.graph import NO_EDGE, next_sequence
+from refgrad.graph import NO_EDGE
 from refgrad.layout import arranged
 from refgrad.modes import local
 from refgrad.ops.record import Op, OpNode, broadcast_error
@@ -64,7 +64,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
                 node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
             node.compute = None
             node._hooks = None
-            node._sequence = next_sequence()
+            node._sequence = modes.next_sequence()
             node._meta = ((made.shape, made.dtype),)
             result._edge = (node, 0)
             result._rg = True
@@ -145,7 +145,7 @@ def binary(op: Op, *, operator: bool = False, numbers: bool = True) -> Callable[
                 node.versions = tuple([v._counter[0] if type(v) is Tensor else None for v in saved])
             node.compute = None
             node._hooks = None
-            node._sequence = next_sequence()
+            node._sequence = modes.next_sequence()
             node._meta = ((made.shape, made.dtype),)
             result._edge = (node, 0)
             result._rg = True

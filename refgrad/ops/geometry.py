@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from refgrad.counters import bump
 from refgrad.devices import MODULES
 from refgrad.layout import geometry_of, offset_of, owner_of, row_major_strides
+from refgrad.modes import local
 from refgrad.ops.arguments import integers, spelled_out, tensor_argument
 from refgrad.ops.axes import t, transpose
 from refgrad.ops.inplace import before_write, check_history, records
@@ -72,7 +73,7 @@ def resize_(self: Tensor, *sizes: Any, size: Any = None, memory_format: Any = No
     in it is 0. RuntimeError for a tensor that requires grad.
     """
     shape = spelled_out("resize_", "size", sizes if size is None else (size,))
-    if self._rg:
+    if self._rg and not local.modes.inference:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in shape):
         raise RuntimeError("numel: integer multiplication overflow")

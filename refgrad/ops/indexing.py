@@ -197,6 +197,7 @@ _index_put_op = Op(
         "values": lambda F, g, indices, guards: F.index(g, indices=indices, guards=guards),
     },
     inputs=("self", "values"),
+    saves_params=True,
     jvp="linear",
 )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.layout import row_major
+from refgrad.modes import local
 from refgrad.ops.arguments import integer, integers, tensor_argument
 from refgrad.ops.grids import atleast_1d, atleast_2d, atleast_3d
 from refgrad.ops.names import TENSORS
@@ -269,12 +270,16 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`split` whose parts are not tracked as views."""
     dim = _needs_a_dim("split", input, dim)
+    if local.modes.inference:  # there they are
+        return split(input, split_size, dim)
     return _unsafe_split(input, sizes=_even("split", input, split_size, dim), dim=dim, form="")
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose parts are not tracked as views."""
     dim = _needs_a_dim("chunk", input, dim)
+    if local.modes.inference:
+        return chunk(input, chunks, dim)
     return _unsafe_split(input, sizes=_chunk_sizes(input, chunks, dim), dim=dim, form="")
 
 

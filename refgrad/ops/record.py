@@ -29,7 +29,7 @@ from refgrad.anomaly import note_origin
 from refgrad.counters import fresh
 from refgrad.devices import MODULES, NUMPY, Array, Kernel
 from refgrad.dtypes import FROM_NUMPY, dtype
-from refgrad.graph import FREED, NO_EDGE, Edge, Node, modified_in_place, next_sequence
+from refgrad.graph import FREED, NO_EDGE, Edge, Node, modified_in_place
 from refgrad.layout import arranged, laid_out_as
 from refgrad.modes import anomaly, local
 from refgrad.saved import (
@@ -227,6 +227,11 @@ class OpNode(Node):
                 self._hooks.unpacked[k] = made if several else made[0]
                 found += made
         return found
+
+    def _undefined(self) -> None:
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        self._arrays()
 
     def _unpacked(self, k: int) -> Any:
         """A saved value that went through hooks, as they give it back: tensors in their place in the graph."""
@@ -590,8 +595,9 @@ class Op:
             node.versions = tuple([_version(value) for value in node.saved])
         node.compute = promoted
         node._hooks = None
-        node._sequence = next_sequence()
-        node._meta = tuple([(t._data.shape, t._data.dtype) for t in outputs])
+        node._sequence = local.modes.next_sequence()
+        # Outputs behind the last one that has a gradient are none to the graph.
+        node._meta = tuple([(t._data.shape, t._data.dtype) for t in outputs[: marked[-1][0] + 1]])
         for k, t in marked:
             t._place((node, k))
         if not local.modes.plain:
