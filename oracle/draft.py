@@ -146,8 +146,7 @@ def _paired(
 
 
 def balanced(statements: Iterable[Statement]) -> list[Statement]:
-    """Without the Enter that no Exit closes, the Exit that closes nothing, spans that hold nothing, and removals of
-    hooks that are gone."""
+    """Without the Enter that no Exit closes, the Exit that closes nothing, and removals of hooks that are gone."""
     kept: list[Statement | None] = []
     opened: list[int] = []
     hooks: set[int] = set()
@@ -157,10 +156,7 @@ def balanced(statements: Iterable[Statement]) -> list[Statement]:
         elif isinstance(statement, Exit):
             if not opened:
                 continue
-            start = opened.pop()
-            if all(inside is None for inside in kept[start + 1 :]):
-                kept[start] = None
-                continue
+            opened.pop()
         elif isinstance(statement, Hook):
             hooks.add(statement.number)
         elif isinstance(statement, RemoveHook) and statement.number not in hooks:

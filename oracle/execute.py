@@ -221,34 +221,36 @@ class _Course:
         """Numbers what a statement made, and looks at it."""
         if len(made) != created(statement):
             raise TypeError(f"{len(made)} tensors where {created(statement)} were expected")
+        called = type(statement) is Call
+        known: Sequence[int] = ()  # what a tensor may be itself
+        if type(statement) is Call:
+            if CATALOGUE[statement.op].aliases:
+                known = statement.inputs[:1]
+        elif type(statement) is ReadGrad:
+            known = range(len(self.tensors))
         for tensor in made:
             number = len(self.tensors)
             own = number in self.plan.gradients
-            place = Place(self.at, number, "grad" if own else "value")
+            same = seen = None
             self.tensors.append(tensor)
-            if tensor is None and type(statement) is not Call:
+            if tensor is None and not called:
                 self.absent.add(number)
-                self.note(place, None)
-                continue
-            known: Sequence[int] = ()  # what the tensor may be itself
-            if type(statement) is ReadGrad:
-                known = range(number)
-            elif type(statement) is Call and not own and CATALOGUE[statement.op].aliases:
-                known = statement.inputs[:1]
-            same = next((k for k in known if tensor is self.tensors[k]), None) if known else None
-            if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
-                self.inference.add(number)
-            seen = self.look(number, same=same)
-            if type(statement) is UnpackDual and own:  # torch's may require grad with a gradient that is zero
-                seen = seen._replace(requires_grad=False)
-            self.note(place, seen)
+            else:
+                if known and not (own and called):
+                    same = next((k for k in known if tensor is self.tensors[k]), None)
+                if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
+                    self.inference.add(number)
+                seen = self.look(number, True, same)
+                if own and type(statement) is UnpackDual:  # torch's may require grad with a gradient that is zero
+                    seen = seen._replace(requires_grad=False)
+            self.places.append(Place(self.at, number, "grad" if own else "value"))
+            self.seen.append(seen)
 
     def look(self, number: int, full: bool = True, same: int | None = None) -> Observation:
         """What can be seen of a tensor; `full`: its node too, even if it is a view."""
         tensor = self.tensors[number]
         if number not in self.plan.loose:
-            home = self.homes.setdefault(self.engine.storage(tensor), number)
-            seen = self.engine.observe(tensor, full, home, same)
+            seen = self.engine.observe(tensor, full, self.homes, number, same)
             if seen.is_inference:
                 self.inference.add(number)
             elif number in self.inference:  # torch writes in place inside, and counts it there
@@ -256,7 +258,7 @@ class _Course:
                 since = seen.version - self.versions.setdefault(number, seen.version)
                 return seen._replace(version=since, is_view=None)
             return seen
-        seen = self.engine.observe(tensor, full, None, same)
+        seen = self.engine.observe(tensor, full, None, None, same)
         if not full:  # whether it is a view, and so was left unread, is an engine's own business
             seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
         version = seen.version
@@ -272,7 +274,7 @@ class _Course:
             if number in self.last:
                 del self.last[number]
             return None
-        seen = self.engine.observe(gradient, True)
+        seen = self.engine.observe(gradient)
         before = self.last.get(number)
         self.last[number] = gradient
         # Gradients may share memory with each other, and so a counter: torch makes some of one piece.
@@ -309,7 +311,7 @@ class _Course:
         try:
             for number, tensor in enumerate(self.tensors):
                 state.append(None if tensor is None else self.look(number))
-            grads.extend(self.gradient(i) for i in range(len(self.tensors)))
+            grads.extend([self.gradient(number) for number in range(len(self.tensors))])
         except Exception as error:
             fault = _fault(len(self.program.statements), error, True)
             self.note(Place(fault.statement, None, "fault"), fault)

@@ -65,24 +65,25 @@ def plan(program: Program) -> Plan:
     ends: dict[int, int] = {}
     writes = gentle = False
     for index, statement in enumerate(program.statements):
+        if isinstance(statement, Call):
+            spec, inputs = CATALOGUE[statement.op], statement.inputs
+            made = range(count, count + statement.outputs)
+            writes = writes or spec.writes
+            gentle = gentle or spec.writes or spec.style == "custom" or statement.through is not None
+            if derived and not derived.isdisjoint(inputs):
+                derived.update(made)
+                if statement.op in LAYOUT:
+                    gradients.update(made)
+            elif statement.op in COMPOSITE or (spec.aliases and composed and not composed.isdisjoint(inputs[:1])):
+                composed.update(made)
+            count += statement.outputs
+            continue
         made = range(count, count + created(statement))
         count += len(made)
+        gentle = gentle or _tells_apart(statement)
         match statement:
-            case Call():
-                spec = CATALOGUE[statement.op]
-                writes = writes or spec.writes
-                if not derived.isdisjoint(statement.inputs):
-                    derived.update(made)
-                    if statement.op in LAYOUT:
-                        gradients.update(made)
-                elif statement.op in COMPOSITE or (
-                    spec.aliases and composed and not composed.isdisjoint(statement.inputs[:1])
-                ):
-                    composed.update(made)
             case Backward():
                 watched.update(statement.inputs or ())
-            case RetainGrad() | RequiresGrad():
-                watched.add(statement.tensor)
             case Enter():
                 entered.append(index)
             case Exit():
@@ -90,6 +91,8 @@ def plan(program: Program) -> Plan:
             case Grad() | ReadGrad():
                 derived.update(made)
                 gradients.update(made)
+            case RetainGrad() | RequiresGrad():
+                watched.add(statement.tensor)
             case UnpackDual():  # of the two, only the tangent is a derivative
                 derived.update(made[1:])
                 gradients.update(made[1:])
@@ -102,7 +105,6 @@ def plan(program: Program) -> Plan:
             case SetGrad():
                 watched.add(statement.tensor)
         writes = writes or isinstance(statement, SetGrad | ReadGrad | IncrementVersion)
-        gentle = gentle or _tells_apart(statement)
     return Plan(
         tuple(sorted(watched)),
         frozenset(gradients),
@@ -114,11 +116,8 @@ def plan(program: Program) -> Plan:
 
 
 def _tells_apart(statement: Statement) -> bool:
-    """Whether it matters to a statement which of two tensors with the same history and numbers it is given."""
+    """Whether a statement that is no Call can tell a tensor from another with the same history and numbers."""
     match statement:
-        case Call():
-            spec = CATALOGUE[statement.op]
-            return spec.writes or spec.style == "custom" or statement.through is not None
         case Enter():
             return statement.mode not in ("no_grad", "enable_grad")
         case Backward() | Grad():

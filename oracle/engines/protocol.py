@@ -116,11 +116,17 @@ class Engine(Protocol):
         """The primal and the tangent of a tensor."""
 
     def observe(
-        self, tensor: Tensor, full: bool = True, storage: int | None = None, same: int | None = None
+        self,
+        tensor: Tensor,
+        full: bool = True,
+        homes: dict[Hashable, int] | None = None,
+        number: int | None = None,
+        same: int | None = None,
     ) -> Observation:
         """What can be seen of the tensor now. Raises if it is no tensor.
 
-        `full`: the node of a view too. `storage` and `same` go into the observation as they are.
+        `full`: the node of a view too. `homes`: the first tensor in each memory, by what tells it apart, which this
+        tensor becomes by its number where there is none; it is the observation's `storage`. `same`: as there.
         """
 
     def node(self, tensor: Tensor) -> str:

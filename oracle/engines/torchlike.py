@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class TorchLike:
         self._dtypes = {getattr(module, name): name for name in _DTYPES if hasattr(module, name)}
         # What a module may lack: without it, there are no inference tensors, and memory is NumPy's.
         self._infers = hasattr(module, "is_inference_mode_enabled")
-        self.storage = _its_storage if hasattr(module, "UntypedStorage") else _its_array
+        self._has_storages = hasattr(module, "UntypedStorage")
 
     def leaf(self, leaf: Leaf) -> Tensor:
         stored = self._tensor(STORED[leaf.layout](array_of(leaf.value)))
@@ -165,7 +166,12 @@ class TorchLike:
         return tuple(self.module.autograd.forward_ad.unpack_dual(tensor))
 
     def observe(
-        self, tensor: Tensor, full: bool = True, storage: int | None = None, same: int | None = None
+        self,
+        tensor: Tensor,
+        full: bool = True,
+        homes: dict[Hashable, int] | None = None,
+        number: int | None = None,
+        same: int | None = None,
     ) -> Observation:
         array = tensor.numpy(force=True)
         if type(array) is not np.ndarray:
@@ -185,7 +191,11 @@ class TorchLike:
                 is_leaf, output_nr = tensor.is_leaf, tensor.output_nr
             except RuntimeError:
                 name = "RuntimeError"
-        return Observation(
+        storage = None
+        if homes is not None and array.size:  # who would tell whether nothing is shared
+            memory = tensor.untyped_storage()._cdata if self._has_storages else _owner(array)
+            storage = homes.get(memory) if number is None else homes.setdefault(memory, number)
+        return _observation((
             array.copy(),
             self._dtypes[tensor.dtype],
             tuple(tensor.shape),
@@ -194,12 +204,12 @@ class TorchLike:
             same,
             version,
             tensor.retains_grad,
-            storage if array.size else None,  # who would tell whether nothing is shared
+            storage,
             is_leaf,
             name,
             output_nr,
             is_view,
-        )
+        ))  # fmt: skip
 
     def node(self, tensor: Tensor) -> str:
         node = tensor.grad_fn
@@ -207,6 +217,9 @@ class TorchLike:
             return "no node"
         behind = [f"{'nothing' if n is None else n.name()} {nr}" for n, nr in node.next_functions]
         return f"{node.name()}({', '.join(behind)})"
+
+    def storage(self, tensor: Tensor) -> Hashable:
+        return tensor.untyped_storage()._cdata if self._has_storages else _owner(tensor.numpy(force=True))
 
     def memory(self, tensor: Tensor) -> np.ndarray:
         return tensor.numpy(force=True)
@@ -221,15 +234,14 @@ class TorchLike:
             node.register_hook(change)
 
 
-def _its_storage(tensor: Tensor) -> Hashable:
-    return tensor.untyped_storage()._cdata
+_observation: Callable[[tuple[Any, ...]], Observation] = partial(tuple.__new__, Observation)  # in half the time
 
 
-def _its_array(tensor: Tensor) -> Hashable:
-    owner: Any = tensor.numpy(force=True)
-    while getattr(owner, "base", None) is not None:  # between views there may be stand-ins of NumPy's
-        owner = owner.base
-    return id(owner)
+def _owner(array: Any) -> Hashable:
+    """What owns an array's memory."""
+    while getattr(array, "base", None) is not None:  # between views there may be stand-ins of NumPy's
+        array = array.base
+    return id(array)
 
 
 def array_of(literal: Literal) -> np.ndarray:

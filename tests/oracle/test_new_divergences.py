@@ -345,7 +345,7 @@ REDUCED: list[tuple[type[Engine], list[type]]] = [
     (Copying, [Call]),
     (Doubling, [Hook, Backward]),
     (Stubborn, [Inspect]),
-    (Unmarked, [Enter, Call, Exit]),
+    (Unmarked, [Enter, Exit]),
 ]
 
 

@@ -18,9 +18,11 @@ from oracle.program import (
     Enter,
     Exit,
     Grad,
+    Hook,
     Leaf,
     Literal,
     Program,
+    RemoveHook,
     RequiresGrad,
     RetainGrad,
     Statement,
@@ -245,17 +247,19 @@ def test_drafts_give_back_what_they_were_made_of() -> None:
 def test_what_needs_a_dropped_tensor_goes_too() -> None:
     draft = Draft.of(CHAIN)
     assert draft.without(draft.steps[1]).program() == Program(
-        CHAIN.leaves, (call("exp", 0), ZeroGrad(0, "zero_"), RequiresGrad(1, False))
+        CHAIN.leaves, (call("exp", 0), Enter("no_grad"), Exit(), ZeroGrad(0, "zero_"), RequiresGrad(1, False))
     )
 
 
 @pytest.mark.parametrize(
     ("statements", "expected"),
     [
-        ((Enter("no_grad"), Exit()), ()),
+        ((Enter("no_grad"), Exit()), (Enter("no_grad"), Exit())),
         ((Exit(), ZeroGrad(0, "none")), (ZeroGrad(0, "none"),)),
         ((Enter("no_grad"), ZeroGrad(0, "none")), (ZeroGrad(0, "none"),)),
-        ((Enter("no_grad"), Enter("enable_grad"), Exit(), Exit()), ()),
+        ((Enter("no_grad"), Enter("enable_grad"), Exit()), (Enter("enable_grad"), Exit())),
+        ((Hook(0, "tensor", (0,), "observe", None), RemoveHook(0)),) * 2,
+        ((RemoveHook(0), RetainGrad(0)), (RetainGrad(0),)),
         (
             (Enter("no_grad"), RetainGrad(0), Exit()),
             (Enter("no_grad"), RetainGrad(0), Exit()),
