@@ -83,6 +83,7 @@ class _Course:
         self.stopped = False
         self.homes: dict[Any, int] = {}  # by what tells memory apart, the first tensor there
         self.versions: dict[int, int] = {}  # of loose tensors, when they appeared
+        self.tangents: set[int] = set()  # what duals were unpacked into
         self.inference: set[int] = set()  # inference tensors, and what was computed from them
         self.last: dict[int, Tensor] = {}  # by tensor its last `.grad`
 
@@ -240,9 +241,9 @@ class _Course:
                     same = next((k for k in known if tensor is self.tensors[k]), None)
                 if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
                     self.inference.add(number)
+                if own and type(statement) is UnpackDual:
+                    self.tangents.add(number)
                 seen = self.look(number, True, same)
-                if own and type(statement) is UnpackDual:  # torch's may require grad with a gradient that is zero
-                    seen = seen._replace(requires_grad=False)
             self.places.append(Place(self.at, number, "grad" if own else "value"))
             self.seen.append(seen)
 
@@ -251,6 +252,8 @@ class _Course:
         tensor = self.tensors[number]
         if number not in self.plan.loose:
             seen = self.engine.observe(tensor, full, self.homes, number, same)
+            if number in self.plan.lent and seen.grad_fn is not None:
+                seen = seen._replace(grad_fn=UNREAD)
             if seen.is_inference:
                 self.inference.add(number)
             elif number in self.inference:  # torch writes in place inside, and counts it there
@@ -261,6 +264,10 @@ class _Course:
         seen = self.engine.observe(tensor, full, None, None, same)
         if not full:  # whether it is a view, and so was left unread, is an engine's own business
             seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
+        elif number in self.plan.lent and seen.grad_fn is not None:
+            seen = seen._replace(grad_fn=UNREAD)
+        if number in self.tangents:  # torch's may require grad with a gradient that is zero
+            seen = seen._replace(requires_grad=False)
         version = seen.version
         if version is not None:
             version -= self.versions.setdefault(number, version)
@@ -451,7 +458,7 @@ def _inspect(course: _Course, inspect: Inspect) -> None:
     node = course.engine.node(tensor)  # raises where a view has lost its base
     what = "grad" if inspect.tensor in course.plan.gradients else "inspected"
     course.note(Place(course.at, inspect.tensor, what), course.look(inspect.tensor))
-    if inspect.tensor not in course.plan.loose:
+    if inspect.tensor not in course.plan.loose and inspect.tensor not in course.plan.lent:
         course.note(Place(course.at, inspect.tensor, "edges"), node)
 
 

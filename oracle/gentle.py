@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from oracle.catalogue import OpSpec
 from oracle.disturb import EITHER_NAN, EITHER_ZERO, EXACT, LEVELS, LOSSY, SIGNS, Disturbed, Loss
-from oracle.engines.protocol import Change, Tensor
+from oracle.engines.protocol import Change, Engine, Tensor
 from oracle.program import Leaf
+from oracle.saving import SAVING
 
 WRITES_EXACTLY = frozenset({
     *("mul_", "lt_", "ge_", "fill_", "neg_", "relu_", "floor_", "zero_", "clamp_", "copy_", "masked_fill_"),
@@ -28,7 +30,7 @@ class Gentle(Disturbed):
 
     What goes into an op that rounds is moved in memory, which no version counts: known numbers for as long as the
     call takes, and again while its node hands gradients back. Results are moved as in `Disturbed`, and so are
-    these gradients.
+    these gradients; those of a pass with `is_grads_batched` only in the end.
     """
 
     def __init__(self, *given: Any) -> None:
@@ -36,6 +38,7 @@ class Gentle(Disturbed):
         self.exact: set[Any] = set()  # memory that holds known numbers
         self.dual = False
         self.away: list[tuple[np.ndarray, np.ndarray]] = []  # known numbers that are moved, and what they were
+        self.batched = False  # while nodes see gradients by the batch, whose numbers lie nowhere
 
     def leaf(self, leaf: Leaf) -> Tensor:
         tensor = self.engine.leaf(leaf)
@@ -44,7 +47,28 @@ class Gentle(Disturbed):
 
     def mode(self, name: str) -> AbstractContextManager[Any]:
         self.dual = self.dual or name == "dual_level"
+        if name in ("saved_numpy", "saved_doubled", "saved_negated"):  # these pack copies, made before results move
+            return SAVING[name](self.moving_what_is_unpacked())
         return self.engine.mode(name)
+
+    def moving_what_is_unpacked(self) -> Any:
+        """The engine's module to hooks for saved tensors: what they unpack moves, but for known numbers."""
+        module = self.engine.module
+
+        def hooks(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> AbstractContextManager[Any]:
+            def packed(tensor: Tensor) -> tuple[Any, bool]:
+                return pack(tensor), self.engine.storage(tensor) in self.exact
+
+            def unpacked(pair: tuple[Any, bool]) -> Tensor:
+                tensor = unpack(pair[0])
+                if not pair[1]:
+                    self.nudge(tensor, LEVELS)
+                return tensor
+
+            return module.autograd.graph.saved_tensors_hooks(packed, unpacked)
+
+        graph = SimpleNamespace(saved_tensors_hooks=hooks)
+        return SimpleNamespace(tensor=module.tensor, autograd=SimpleNamespace(graph=graph))
 
     def call(self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any]) -> tuple[Tensor, ...]:
         return self.moved(spec, tensors, params, lambda: self.engine.call(spec, tensors, params))
@@ -52,7 +76,12 @@ class Gentle(Disturbed):
     def checkpoint(
         self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any], reentrant: bool
     ) -> tuple[Tensor, ...]:
-        return self.moved(spec, tensors, params, lambda: self.engine.checkpoint(spec, tensors, params, reentrant))
+        result = _MadeAgain(self.engine)
+        made = self.moved(
+            spec, tensors, params, lambda: self.engine.checkpoint(spec, tensors, params, reentrant, result.made)
+        )
+        result.settle()
+        return made
 
     def moved(
         self,
@@ -142,10 +171,17 @@ class Gentle(Disturbed):
             self.put_back()
 
     def grad(self, *given: Any) -> tuple[Tensor | None, ...]:
+        self.batched = given[-1]
         try:
-            return self.engine.grad(*given)
+            made = self.engine.grad(*given)
         finally:
+            self.batched = False
             self.put_back()
+        if given[-1]:
+            for gradient in made:
+                if gradient is not None:
+                    self.nudge(gradient, LEVELS)
+        return made
 
     def handing_back(self, loss: Loss | None, first: np.ndarray, unknown: np.ndarray | None) -> Change:
         """A hook that moves the gradients a node hands back, as `Disturbed` does."""
@@ -153,6 +189,8 @@ class Gentle(Disturbed):
 
         def change(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> Any:
             self.put_back()
+            if self.batched:
+                return None
             sizes = [np.abs(self.engine.memory(g)).max(initial=0.0) for g in outputs if g is not None]
             floor = max(sizes, default=0.0) * gain
             return tuple(None if g is None else self.handed(g, floor, unknown) for g in inputs)
@@ -168,6 +206,37 @@ class Gentle(Disturbed):
         if unknown is not None and unknown.any() and unknown.shape == array.shape:
             self.engine.memory(moved)[unknown] = np.nan if np.signbit(self.zero) else 0.0
         return moved
+
+
+class _MadeAgain:
+    """The result of a call through a checkpoint, which backward makes again: as far moved as at first."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.arrays: list[np.ndarray] = []
+        self.first: list[np.ndarray] = []
+        self.steps: list[np.ndarray] | None = None
+
+    def made(self, result: Any) -> None:
+        """Takes what the op made."""
+        tensors = result if isinstance(result, (tuple, list)) else (result,)
+        arrays = [self.engine.memory(tensor) for tensor in tensors if tensor is not None]
+        if self.steps is None:
+            self.arrays, self.first = arrays, [array.copy() for array in arrays]
+            return
+        for array, steps in zip(arrays, self.steps, strict=True):
+            if array.dtype.kind == "f" and array.shape == steps.shape:
+                array += steps
+
+    def settle(self) -> None:
+        """Notes how far the result has moved since it was made."""
+        self.steps = []
+        for array, first in zip(self.arrays, self.first, strict=True):
+            steps = np.full_like(first, -0.0)  # which, unlike 0.0, leaves a -0.0 what it is
+            if array.dtype.kind == "f":
+                np.subtract(array, first, out=steps, where=np.isfinite(first) & np.isfinite(array) & (array != first))
+            self.steps.append(steps)
+        self.arrays = self.first = []
 
 
 def _exact(spec: OpSpec, params: Mapping[str, Any]) -> bool:

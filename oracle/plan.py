@@ -41,6 +41,7 @@ class Plan(NamedTuple):
     gradients: the tensors whose node and layout are an engine's own business (see `Place`).
     loose: these, and all computed from them, and what ops of COMPOSITE make: whether they share memory with
     others, how often it was written before, and whether they are views is an engine's own business.
+    lent: the tensors that became tangents: by which op a write to the dual goes into them is an engine's own business.
     written: for each statement that writes, the tensors that may show it, the one written first.
     ends: for each Enter its Exit.
     gentle: whether the program can tell a tensor from another with the same history and numbers.
@@ -49,6 +50,7 @@ class Plan(NamedTuple):
     watched: tuple[int, ...]
     gradients: frozenset[int]
     loose: frozenset[int]
+    lent: frozenset[int]
     written: dict[int, tuple[int, ...]]
     ends: dict[int, int]
     gentle: bool
@@ -61,6 +63,7 @@ def plan(program: Program) -> Plan:
     gradients: set[int] = set()
     derived: set[int] = set()  # gradients, and all computed from them
     composed: set[int] = set()  # what ops of COMPOSITE make, and what may be a view of it
+    lent: set[int] = set()
     entered: list[int] = []
     ends: dict[int, int] = {}
     writes = gentle = False
@@ -96,8 +99,10 @@ def plan(program: Program) -> Plan:
             case UnpackDual():  # of the two, only the tangent is a derivative
                 derived.update(made[1:])
                 gradients.update(made[1:])
-            case MakeDual(primal=primal) if primal in derived:
-                derived.update(made)
+            case MakeDual():
+                lent.add(statement.tangent)
+                if statement.primal in derived:
+                    derived.update(made)
             case SetData():
                 writes = True
                 if statement.source in derived:
@@ -109,6 +114,7 @@ def plan(program: Program) -> Plan:
         tuple(sorted(watched)),
         frozenset(gradients),
         frozenset(derived | composed),
+        frozenset(lent),
         written(program) if writes else {},
         ends,
         gentle,
@@ -120,6 +126,8 @@ def _tells_apart(statement: Statement) -> bool:
     match statement:
         case Enter():
             return statement.mode not in ("no_grad", "enable_grad")
+        case Grad(is_grads_batched=True):
+            return True
         case Backward() | Grad():
             return statement.edges is not None or any(type(g) is int for g in statement.gradients)
         case Exit() | ZeroGrad() | RetainGrad() | RequiresGrad() | SetGradEnabled():

@@ -23,6 +23,7 @@ from refgrad.dtypes import FROM_NUMPY
 from refgrad.graph import AccumulateGrad, Edge, HookDict, Node
 from refgrad.layout import STRETCHED, copy_order, is_dense, is_stretched
 from refgrad.modes import anomaly, local
+from refgrad.mutation import spare
 from refgrad.ops.names import TENSORS, names_for
 from refgrad.ops.record import broadcast_error
 from refgrad.tensor import Tensor, wrap
@@ -368,19 +369,19 @@ class _Task:
 
         What the user computed though it is not needed stays.
         """
-        fitted = list(made)
+        fitted, all_stay = list(made), node._user_code or node.gives_all
         for k, (target, number) in enumerate(node.next_functions):
             g = fitted[k]
             if g is None:
                 continue
-            if target is not None and (needed is None or needed[k] or node._user_code):
+            if target is not None and (needed is None or needed[k] or all_stay):
                 shape, dtype = target._meta[number]
                 data = g if self.raw else g._data
                 if data.shape != shape or data.dtype is not dtype:
                     if self.raw and len(MODULES) > 1:
                         MODULES.get(type(g), NUMPY).use_device_of(g)
                     fitted[k] = self._fit(node, k, g, shape, dtype, names_for(g) if self.raw else TENSORS)
-            elif not node._user_code:
+            elif not all_stay:
                 fitted[k] = None
         return fitted
 
@@ -564,8 +565,7 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
                 return
             if is_stretched(data):
                 raise RuntimeError(STRETCHED)
-            if local.modes.sparing is not None:
-                local.modes.sparing.before_write(before)
+            spare(before)
             local.modes.run(np.add if type(data) is np.ndarray else _add_into, data, gradient, data)
             bump(before._counter)
         return

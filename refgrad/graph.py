@@ -94,6 +94,7 @@ class Node:
 
     label: ClassVar[str]
     takes_undefined: ClassVar[bool] = False  # whether it runs though no gradient is defined
+    gives_all: ClassVar[bool] = False  # whether its hooks see gradients that nobody needs
     _user_code: bool = False  # whether the user wrote the derivative: it is checked and may run anything
     next_functions: tuple[Edge, ...]
     _meta: Any

@@ -6,6 +6,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from refgrad.layout import owner_of
+from refgrad.modes import local
 
 if TYPE_CHECKING:
     from refgrad.tensor import Tensor
@@ -54,7 +55,8 @@ class Spared:
         return found
 
     def before_write(self, target: Tensor) -> None:
-        """Copy what was saved and looks into the memory of `target`."""
+        """Copy what was saved and looks into the memory of `target`. RuntimeError for an inference tensor."""
+        _ = target._version  # torch looks it up by that
         for handle in self._looking_into.pop(id(owner_of(target._data)), ()):
             saved = self.original.pop(handle, None)
             if saved is not None:
@@ -65,3 +67,10 @@ class Spared:
         self.original.clear()
         self.cloned.clear()
         self._looking_into.clear()
+
+
+def spare(target: Tensor) -> None:
+    """Copy what was saved of a tensor that is about to be written, where such writes are allowed."""
+    sparing = local.modes.sparing
+    if sparing is not None:
+        sparing.before_write(target)

@@ -20,6 +20,7 @@ from refgrad.dtypes import FROM_NUMPY, dtype
 from refgrad.graph import NO_EDGE, AccumulateGrad, Edge, HookDict, Node, RemovableHandle
 from refgrad.layout import strides_of
 from refgrad.modes import local
+from refgrad.mutation import spare
 from refgrad.saved import note_detached
 from refgrad.views import View
 
@@ -599,6 +600,7 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Cut this tensor itself off its history; in inference mode that stays as it is."""
+        spare(self)  # torch counts it among the writes
         if local.modes.inference:
             return self
         if self._view is not None:

@@ -44,9 +44,14 @@ class Engine(Protocol):
         """Applies an op and returns what it returned."""
 
     def checkpoint(
-        self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any], reentrant: bool
+        self,
+        spec: OpSpec,
+        tensors: Sequence[Tensor],
+        params: Mapping[str, Any],
+        reentrant: bool,
+        after: Callable[[Any], None] | None = None,
     ) -> tuple[Tensor, ...]:
-        """The same through `utils.checkpoint`."""
+        """The same through `utils.checkpoint`. `after` is called with what the op made, whenever it was applied."""
 
     def mode(self, name: str) -> AbstractContextManager[Any]:
         """The mode of that name (see `oracle.modes`)."""

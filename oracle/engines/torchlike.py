@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -56,12 +56,22 @@ class TorchLike:
         return tuple(made) if isinstance(made, (tuple, list)) else (made,)
 
     def checkpoint(
-        self, spec: OpSpec, tensors: Sequence[Tensor], params: Mapping[str, Any], reentrant: bool
+        self,
+        spec: OpSpec,
+        tensors: Sequence[Tensor],
+        params: Mapping[str, Any],
+        reentrant: bool,
+        after: Callable[[Any], None] | None = None,
     ) -> tuple[Tensor, ...]:
         def function(*given: Tensor) -> Any:
-            return spec.invoke(self.module, given, params)
+            made = spec.invoke(self.module, given, params)
+            if after is not None:
+                after(made)
+            return made
 
-        made = self.module.utils.checkpoint.checkpoint(function, *tensors, use_reentrant=reentrant)
+        module = self.module.utils.checkpoint
+        with nullcontext() if after is None else module.set_checkpoint_early_stop(False):
+            made = module.checkpoint(function, *tensors, use_reentrant=reentrant)
         return tuple(made) if isinstance(made, (tuple, list)) else (made,)
 
     def mode(self, name: str) -> AbstractContextManager[Any]:

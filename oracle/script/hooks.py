@@ -22,9 +22,11 @@ def hookable(script: Script) -> list[Live]:
 
     torch crashes where a hook is registered on a view whose node is out of date and cannot be renewed: one of
     several outputs, or one made without recording, of a base that was written since. So none is on those,
-    written or not: a statement that raises may have written as well.
+    written or not: a statement that raises may have written as well. And where a tensor with hooks is then given
+    another shape in place, torch registers more of them on the node that it had before.
     """
-    return [t for t in script.scene.floats if t.grad == YES and not t.stale and not restricted(t)]
+    turned = script.turned
+    return [t for t in script.scene.floats if t.grad == YES and not t.stale and not restricted(t) and t not in turned]
 
 
 def hook(script: Script) -> None:
@@ -58,6 +60,8 @@ def register(
         value = numbers(script, t.shape, t.dtype)
     script.emit(Hook, script.hooked, place, tuple(tensors), action, value)
     script.hooks.append(Hooked(script.hooked, action in WRONG))
+    if not place.startswith("node"):
+        script.watched.extend(tensors)
     script.hooked += 1
     script.last = t
 

@@ -46,11 +46,19 @@ def enter_any(script: Script) -> None:
     opened(script, mode, 2 + scene.take(4))
 
 
+def clashes(script: Script, mode: str) -> bool:
+    """Whether `allow_mutation` and inference mode would come together.
+
+    torch then raises wherever it happens to write: even `ones` fills what is empty.
+    """
+    return {"allow_mutation", "inference_mode"} <= {mode, *[span.mode for span in script.spans]}
+
+
 def fits(script: Script, mode: str) -> bool:
     """Whether it can be entered without an error, and with a purpose."""
-    active = [span.mode for span in script.spans]
-    if {"allow_mutation", "inference_mode"} <= {*active, mode}:  # torch asks for versions that are not counted
+    if clashes(script, mode):
         return False
+    active = [span.mode for span in script.spans]
     if mode in SAVES:
         return "saving_disabled" not in active and not ("allow_mutation" in active and mode == "allow_mutation")
     if mode == "saving_disabled":

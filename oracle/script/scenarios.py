@@ -137,7 +137,7 @@ def within(mode: str, *moves: Move) -> Move:
     """The moves inside a mode."""
 
     def move(script: Script) -> None:
-        if len(script.spans) > 2:
+        if len(script.spans) > 2 or modes.clashes(script, mode):
             return
         opened(script, mode, 99)
         follow(script, moves)

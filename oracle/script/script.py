@@ -69,6 +69,8 @@ class Script:
         self.last: Live | None = None  # what the last statement was about
         self.hooks: list[Hooked] = []
         self.hooked = 0  # numbers given to hooks
+        self.watched: list[Live] = []  # with hooks of their own
+        self.turned: list[Live] = []  # of these, those that were then given another shape: see `hooks.hookable`
 
     def emit(self, kind: type, *fields: Any, outputs: tuple[Live, ...] = ()) -> None:
         """Adds a statement with these fields."""

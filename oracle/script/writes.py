@@ -92,6 +92,8 @@ def call(script: Script, name: str, t: Live, drawn: Write) -> None:
     else:
         t.dense = t.dense and (name not in ("t_", "transpose_") or len(t.shape) < 2)
         t.shape = drawn.shape
+        if t in script.watched:
+            script.turned.append(t)
         if t in script.retained:
             script.odd.append(t)
         if name in ("set_", "resize_"):

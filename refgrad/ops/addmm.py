@@ -9,6 +9,7 @@ from typing import Any
 
 from refgrad import dtypes
 from refgrad.ops.half import in_single
+from refgrad.ops.inplace import inplace
 from refgrad.ops.limits import NUMBERS
 from refgrad.ops.linalg import (
     adjoint,
@@ -275,4 +276,5 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 
 
 METHODS = {"addbmm": addbmm, "addmm": addmm, "addmv": addmv, "addr": addr, "baddbmm": baddbmm}
-INPLACE = {f"{name}_": function for name, function in METHODS.items()}
+METHODS |= {f"{name}_": inplace(METHODS[name], f"{name}_", overlap=None) for name in METHODS if name != "addr"}
+INPLACE = {"addr_": addr}

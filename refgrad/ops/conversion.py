@@ -16,7 +16,7 @@ from refgrad.ops.constants import zeros_like
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor
 
-__all__ = ["clone", "complex", "conj", "imag", "real", "resolve_conj", "view_as_complex", "view_as_real", "zeros_like"]
+__all__ = ["clone", "complex", "conj", "imag", "real", "view_as_complex", "view_as_real", "zeros_like"]
 
 
 # Copies
@@ -329,14 +329,14 @@ _view_as_complex = Op("view_as_complex", _as_numbers, {"self": lambda F, g: F.vi
 
 def view_as_real(input: Tensor) -> Tensor:
     """The view of a complex tensor as real numbers, of which the last dimension has the real and imaginary parts."""
-    if input._data.dtype.kind != "c":
+    if tensor_argument("view_as_real", input)._data.dtype.kind != "c":
         raise RuntimeError("view_as_real is only supported for complex tensors")
     return _view_as_real(input)
 
 
 def view_as_complex(input: Tensor) -> Tensor:
     """The view of a real tensor with a last dimension of 2 as complex numbers; RuntimeError if they do not lie so."""
-    data = input._data
+    data = tensor_argument("view_as_complex", input)._data
     if input.dtype not in (dtypes.float32, dtypes.float64):
         raise RuntimeError(
             "view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: "
@@ -357,11 +357,6 @@ def view_as_complex(input: Tensor) -> Tensor:
 
 
 _view_as_real.public, _view_as_complex.public = view_as_real, view_as_complex
-
-
-def resolve_conj(input: Tensor) -> Tensor:
-    """The tensor itself: conjugates are computed at once here."""
-    return input
 
 
 # What the engine needs: the sum over what was broadcast.
@@ -423,7 +418,6 @@ METHODS = {
     "type_as": type_as,
     "conj": conj,
     "conjugate": conj,
-    "resolve_conj": resolve_conj,
     "cpu": cpu,
     "cuda": cuda,
     "bool": _caster(dtypes.bool_, "bool"),

@@ -16,7 +16,7 @@ from refgrad.ops.arithmetic import TWO
 from refgrad.ops.calls import OPERANDS, binary, unary
 from refgrad.ops.half import gradient_in_single, in_single
 from refgrad.ops.inplace import differentiated_as
-from refgrad.ops.limits import floats_only, invalid_arguments, no_complex, without
+from refgrad.ops.limits import NOT_YET, floats_only, invalid_arguments, no_complex, no_tangents, without
 from refgrad.ops.record import OPS, Op
 from refgrad.tensor import Tensor
 
@@ -121,7 +121,10 @@ def _not_in_place(name: str) -> Op:
     def refuse(F: Any, g: Any) -> NoReturn:
         raise NotImplementedError(f"the derivative for 'inplace version of {name}' is not implemented.")
 
-    return differentiated_as(f"{name.capitalize()}Backward1", {"self": refuse}, OPS[name])
+    def refuse_tangents(F: Any) -> NoReturn:
+        raise no_tangents(f"{name}_", NOT_YET)
+
+    return differentiated_as(f"{name.capitalize()}Backward1", {"self": refuse}, OPS[name], refuse_tangents)
 
 
 _asinh_, _acosh_, _atanh_ = map(_not_in_place, ("asinh", "acosh", "atanh"))
@@ -202,8 +205,7 @@ _polygamma_ = differentiated_as("PolygammaBackward1", _polygamma.vjp, _polygamma
 
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The n-th derivative of `digamma`; RuntimeError for negative `n`."""
-    n = _order(integer("polygamma", "n", n, 1))
-    return _polygamma(tensor_argument("polygamma", input, position=2), n=n)
+    return _polygamma(tensor_argument("polygamma", input, position=2), n=_order(n))
 
 
 def _polygamma_of(input: Tensor, n: int) -> Tensor:
@@ -211,6 +213,7 @@ def _polygamma_of(input: Tensor, n: int) -> Tensor:
 
 
 def _order(n: int) -> int:
+    n = integer("polygamma", "n", n, 1)
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     return n

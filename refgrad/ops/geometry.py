@@ -11,12 +11,15 @@ from typing import Any, NoReturn
 
 from refgrad.counters import bump
 from refgrad.devices import MODULES
+from refgrad.dtypes import C_NAMES
+from refgrad.forward import aside
 from refgrad.layout import geometry_of, offset_of, owner_of, row_major_strides
 from refgrad.modes import local
+from refgrad.mutation import spare
 from refgrad.ops.arguments import integers, spelled_out, tensor_argument
 from refgrad.ops.axes import t, transpose
 from refgrad.ops.inplace import before_write, check_history, records
-from refgrad.ops.limits import C_NAMES, NOT_IMPLEMENTED, invalid_arguments
+from refgrad.ops.limits import NOT_IMPLEMENTED, NOT_YET, invalid_arguments, no_tangents
 from refgrad.ops.record import Op, OpNode
 from refgrad.ops.shape import squeeze, unsqueeze
 from refgrad.ops.windows import as_strided, end, window
@@ -47,6 +50,9 @@ def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tenso
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         recording = records(self, ())
         check_history(self, recording)
+        spare(self)
+        level = local.modes.forward
+        tangent = None if level is None else level.tangent(self)
         old = before_write(self, recording, copy=False)
         result = function(old, *args, **kwargs)
         self._data = result._data
@@ -56,6 +62,9 @@ def _in_place(function: Callable[..., Tensor], name: str) -> Callable[..., Tenso
             assert isinstance(node, OpNode) and not number
             node.__class__ = node.op.node_classes[_NODES[node.name()]]
             _follow(self, result)
+        if tangent is not None:
+            with aside():
+                call(tangent, *args, **kwargs)
         return self
 
     call.__name__ = call.__qualname__ = name
@@ -70,16 +79,20 @@ def resize_(self: Tensor, *sizes: Any, size: Any = None, memory_format: Any = No
     """Give the tensor another size, over its memory in row-major order; without effect if it has that size.
 
     Memory that is too small is replaced by a larger copy, of which other tensors know nothing; what is new
-    in it is 0. RuntimeError for a tensor that requires grad.
+    in it is 0. RuntimeError for a tensor that requires grad or has a tangent.
     """
     shape = spelled_out("resize_", "size", sizes if size is None else (size,))
     if self._rg and not local.modes.inference:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in shape):
         raise RuntimeError("numel: integer multiplication overflow")
+    spare(self)
     if self._data.shape != shape:
         lay_out(self, shape, row_major_strides(shape))
         bump(self._counter)
+    level = local.modes.forward
+    if level is not None and level.tangent(self) is not None:  # torch, too, says so when it is done
+        raise RuntimeError("cannot resize variables that has a forward grad")
     return self
 
 
@@ -104,7 +117,6 @@ def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None)
 # set_
 
 
-
 def _no_derivative(F: Any, g: Any) -> NoReturn:
     raise RuntimeError("derivative for set_ is not implemented")
 
@@ -127,8 +139,12 @@ def set_(
 ) -> Tensor:
     """Let the tensor lie where `source` lies, or at a place in its memory; without `source` it becomes empty.
 
-    torch cannot differentiate that: RuntimeError in the backward pass. RuntimeError for a leaf, and for another dtype.
+    torch cannot differentiate that: RuntimeError in the backward pass, NotImplementedError in forward mode.
+    RuntimeError for a leaf, and for another dtype.
     """
+    level = local.modes.forward
+    if level is not None and level.concerns(self, (source,)):
+        raise no_tangents("set_", NOT_YET)
     recording = records(self, (source,))
     check_history(self, recording)
     if source is None:
@@ -142,6 +158,7 @@ def set_(
     if storage_offset is not None:
         shape = integers("set_", "size", size)
         seen = as_strided(source.detach(), shape, stride or row_major_strides(shape), storage_offset)._data
+    spare(self)
     result = _set(before_write(self, recording, copy=False), source, seen=geometry_of(seen))
     self._data = result._data
     bump(self._counter)

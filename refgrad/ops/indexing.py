@@ -6,19 +6,24 @@ of tensors and masks then picks elements all at once, as a copy.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from refgrad import dtypes
 from refgrad.devices import MODULES, Array
-from refgrad.layout import arranged_by
+from refgrad.layout import arranged_by, is_stretched
 from refgrad.modes import local
 from refgrad.ops.inplace import deprecated_on_expanded, inplace
+from refgrad.ops.limits import check_fits
 from refgrad.ops.record import Op
+from refgrad.ops.selection import ON_EXPANDED as FILL_ON_EXPANDED
 from refgrad.tensor import Tensor, check_dim, wrap
+
+Spelled = Callable[[], tuple[Array | None, ...]]
+"""Gives the integer array of each dimension that is indexed, None for a whole one; or raises."""
 
 # Views of one kind each, with torch's node names. Their derivatives put a gradient back in place.
 
@@ -154,6 +159,8 @@ def _index_error(error: IndexError, x: Array, indices: Any) -> IndexError:
 def _index_put(xp: Any, x: Any, values: Any, indices: Any, accumulate: bool, guards: Any = ()) -> Any:
     out = xp.array(x, copy=True)
     where = _places(indices)
+    if values.dtype.kind == "c" and x.dtype.kind != "c":
+        values = values.real
     try:
         if accumulate:
             xp.scatter_add(out, where, xp.broadcast_to(values, out[where].shape))
@@ -162,11 +169,15 @@ def _index_put(xp: Any, x: Any, values: Any, indices: Any, accumulate: bool, gua
     except IndexError as error:
         raise _index_error(error, x, indices) from None
     except ValueError:
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
-            f"shape {list(out[where].shape)}"
-        ) from None
+        raise _shapes_differ(values, out, where) from None
     return out
+
+
+def _shapes_differ(values: Array, x: Array, where: Any) -> RuntimeError:
+    return RuntimeError(
+        f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing result of "
+        f"shape {list(x[where].shape)}"
+    )
 
 
 _index_op = Op(
@@ -197,7 +208,6 @@ _index_put_op = Op(
         "values": lambda F, g, indices, guards: F.index(g, indices=indices, guards=guards),
     },
     inputs=("self", "values"),
-    saves_params=True,
     jvp="linear",
 )
 
@@ -213,18 +223,48 @@ def _dtypes_differ(target: Tensor, source: Tensor) -> RuntimeError:
 def index_put(
     input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
 ) -> Tensor:
-    """A copy of `input` with `values` written, or added, at the places that integer tensors name."""
-    masks = [i for i in indices if i is not None and i._data.dtype.kind == "b"]
-    fills = not accumulate and values.numel() == 1 and len(masks) == 1 == len(indices)  # as `masked_fill`, with a cast
-    if input.dtype is not values.dtype and not fills:
-        raise _dtypes_differ(input, values)
+    """A copy of `input` with `values` written, or added, at the places that integer tensors name.
+
+    RuntimeError for values of another dtype, but for a single one where a mask is true.
+    """
+    guards = [i for i in indices if i is not None]
+    form = _filled if not accumulate and _is_fill(guards, values) else _written
+    return form(input, values, *guards, places=lambda: _spelled(indices, input._data.shape), accumulate=accumulate)
+
+
+def _spelled(indices: Sequence[Tensor | None], shape: tuple[int, ...]) -> tuple[Array | None, ...]:
+    """The integer array of each dimension, None for a whole one."""
     places: list[Array | None] = []
     for i in indices:
-        if len(places) == input._data.ndim:
+        if len(places) == len(shape):
             raise IndexError(f"too many indices for tensor of dimension {len(places)} (got {len(indices)})")
-        places.extend([None] if i is None else _integers(i._data, len(places), input._data.shape))
-    guards = tuple([i for i in indices if i is not None])
-    return _index_put_op(input, values, indices=tuple(places), accumulate=accumulate, guards=guards)
+        places.extend([None] if i is None else _integers(i._data, len(places), shape))
+    return tuple(places)
+
+
+def _is_fill(guards: Sequence[Tensor], values: Tensor) -> bool:
+    """Whether one value goes where one mask is true: to torch that is `masked_fill`, which reads a number."""
+    return values.numel() == 1 and not values.is_cuda and len(guards) == 1 and _is_mask(guards[0]._data)
+
+
+def _is_mask(array: Array) -> bool:
+    return bool(array.dtype.kind == "b" or array.dtype == np.uint8)
+
+
+def _written(old: Tensor, values: Tensor, *guards: Tensor, places: Spelled, accumulate: bool = False) -> Tensor:
+    indices, data = places(), old._data
+    used = [i.ndim for i in indices if i is not None]
+    if values._data.ndim > data.ndim - len(used) + max(used, default=0):  # NumPy drops leading ones
+        raise _shapes_differ(values._data, data, _places(indices))
+    if old.dtype is not values.dtype:
+        local.modes.run(_index_put_op.kernels[type(data)], data, values._data, indices, False)  # for wrong shapes
+        raise _dtypes_differ(old, values)
+    return _index_put_op(old, values, indices=indices, accumulate=accumulate, guards=guards)
+
+
+def _filled(old: Tensor, values: Tensor, *guards: Tensor, places: Spelled, accumulate: bool = False) -> Tensor:
+    check_fits(values.item(), old.dtype)
+    return _index_put_op(old, values, indices=places(), accumulate=False, guards=guards)
 
 
 # Reading a subscript
@@ -244,8 +284,7 @@ def _as_index(item: Any) -> Any:
 
 def _integers(array: Array, dim: int, shape: tuple[int, ...]) -> list[Array]:
     """An index array as integers: a mask becomes the coordinates of its true places."""
-    kind = array.dtype.kind
-    if kind == "b" or array.dtype == np.uint8:
+    if _is_mask(array):
         for k, n in enumerate(array.shape):
             if dim + k >= len(shape) or shape[dim + k] != n:
                 raise IndexError(
@@ -254,7 +293,7 @@ def _integers(array: Array, dim: int, shape: tuple[int, ...]) -> list[Array]:
                 )
         module = MODULES[type(array)]
         return list(local.modes.run(module.nonzero, array))
-    if kind not in "iu":
+    if array.dtype.kind not in "iu":
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     return [array]
 
@@ -399,7 +438,8 @@ def setitem(input: Tensor, key: Any, value: Any) -> None:
     if places:
         shape = _without_leading_ones(source._data.shape)
         source = source if shape == source._data.shape else source.view(shape)
-        _put(x, source, *guards, indices=_in_order(places))
+        fills = _is_fill(guards, source) and len(places) == guards[0]._data.ndim
+        _put(x, source, guards, lambda: _in_order(places), fills)
     elif source._data.shape == x._data.shape:
         x.copy_(source)
     elif not source._data.ndim:
@@ -432,11 +472,29 @@ _ON_EXPANDED = deprecated_on_expanded(
 )
 
 
-@functools.partial(inplace, name="index_put_", stretched=_ON_EXPANDED, apart=True)
-def _put(old: Tensor, source: Tensor, *guards: Tensor, indices: Any) -> Tensor:
-    if old.dtype is not source.dtype:
-        raise _dtypes_differ(old, source)
-    return _index_put_op(old, source, indices=indices, accumulate=False, guards=guards)
+_put_values = inplace(_written, "index_put_", stretched=_ON_EXPANDED, overlap="any")
+_put_number = inplace(_filled, "index_put_", stretched=_ON_EXPANDED, number_at=0)
+
+
+def _put(
+    target: Tensor, values: Tensor, guards: Sequence[Tensor], places: Spelled, fills: bool, accumulate: bool = False
+) -> Tensor:
+    """Write into the target; `fills`: a number, where a mask is true."""
+    if not fills:
+        return _put_values(target, values, *guards, places=places, accumulate=accumulate)
+    _put_number(target, values, *guards, places=places)
+    if is_stretched(target._data):  # torch warns of both operations
+        warnings.warn(FILL_ON_EXPANDED, UserWarning, stacklevel=3)
+    return target
+
+
+def index_put_(
+    self: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """In-place form of `index_put`; RuntimeError if values or indices share memory with the target."""
+    guards = [i for i in indices if i is not None]
+    fills = not accumulate and _is_fill(guards, values)
+    return _put(self, values, guards, lambda: _spelled(indices, self._data.shape), fills, accumulate)
 
 
 def _check_value(source: Tensor, wanted: tuple[int, ...]) -> None:
@@ -462,7 +520,7 @@ METHODS = {
     "__setitem__": setitem,
     "select": select,
     "index_put": index_put,
-    "index_put_": inplace(index_put, "index_put_", stretched=_ON_EXPANDED),
+    "index_put_": index_put_,
 }
 INPLACE: dict[str, Any] = {}
 __all__ = ["index_put", "select"]

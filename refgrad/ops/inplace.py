@@ -18,6 +18,7 @@ from refgrad.devices import MODULES, Array
 from refgrad.dtypes import FROM_NUMPY, SCALAR_TYPE, dtype
 from refgrad.layout import STRETCHED, is_dense, is_stretched
 from refgrad.modes import local
+from refgrad.mutation import spare
 from refgrad.ops.limits import common_dtype
 from refgrad.ops.record import Formula, Op, OpNode, broadcast_error
 from refgrad.saved import Later
@@ -39,18 +40,11 @@ def check_history(target: Tensor, recording: bool) -> None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def check_writable(target: Tensor, recording: bool) -> None:
-    """Raise what torch raises for a write into a leaf, a view that cannot follow, or memory that cannot be written."""
-    check_history(target, recording)
-    if is_stretched(target._data):
-        raise RuntimeError(STRETCHED)
-
-
-def check_overlap(target: Tensor, operands: Iterable[Any], apart: bool = False) -> None:
-    """Raise what torch raises for an operand that shares part of the target's memory, as far as torch looks.
+def check_overlap(target: Tensor, operands: Iterable[Any], refused: str = "part") -> None:
+    """Raise what torch raises for an operand that shares the target's memory, as far as torch looks.
 
     Only stretches of memory without holes are looked at. An operand that is the target, element by element, is
-    fine, unless `apart`.
+    fine where a "part" is refused, and not where "any" is.
     """
     data = target._data
     for operand in operands:
@@ -62,7 +56,7 @@ def check_overlap(target: Tensor, operands: Iterable[Any], apart: bool = False) 
         address = MODULES[type(data)].address
         start, begin = address(data), address(other)
         if start < begin + other.nbytes and begin < start + data.nbytes:
-            if not apart and start == begin and data.nbytes == other.nbytes and data.strides == other.strides:
+            if refused == "part" and start == begin and data.nbytes == other.nbytes and data.strides == other.strides:
                 continue
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
@@ -81,6 +75,16 @@ def check_result(target: Tensor, shape: tuple[int, ...], found: dtype) -> None:
         )
 
 
+def check_operands(target: Tensor, operands: Iterable[Any]) -> None:
+    """The same for a result that has the common shape and dtype of target and operands."""
+    arrays = [a._data for a in (target, *operands) if isinstance(a, Tensor)]
+    try:
+        shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    except ValueError:
+        raise broadcast_error(*arrays) from None
+    check_result(target, shape, common_dtype(target, *operands))
+
+
 def before_write(target: Tensor, recording: bool, copy: bool) -> Tensor:
     """The target as it was: same place in the graph, and a copy of its values where they are needed."""
     old = wrap(target._data.copy() if copy else target._data)
@@ -91,11 +95,10 @@ def before_write(target: Tensor, recording: bool, copy: bool) -> Tensor:
 
 
 def write(target: Tensor, values: Array, stretched: bool = False) -> None:
-    """Overwrite the target's values and count the write. `stretched`: elements may lie in one place."""
-    if local.modes.sparing is not None:
-        local.modes.sparing.before_write(target)
+    """Overwrite the target's values and count the write. `stretched`: several elements share a place."""
+    spare(target)
     data = target._data
-    if stretched and is_stretched(data):  # those count that change
+    if stretched:  # of elements in one place those count that change
         MODULES[type(data)].copyto(data, values, where=values != data)
     else:
         data[...] = values
@@ -134,28 +137,33 @@ def inplace(
     *,
     tracked: bool = True,
     stretched: bool | str = False,
-    apart: bool = False,
     casts: bool = True,
+    overlap: str | None = "part",
+    number_at: int | None = None,
 ) -> Callable[..., Tensor]:
     """The in-place form of a public function: its first argument is the target.
 
     Without `tracked` it leaves the history of the target as it is, and a leaf may be written. `stretched` marks
-    operations that may write into expanded tensors; a text is the warning that torch gives then. `apart`: no operand
-    may be the target itself. `casts` tells that the result has the common shape and dtype of the operands, at which
-    torch looks before it looks for a kernel.
+    operations that may write into expanded tensors, where several elements share a place; a text is the warning
+    that torch gives then. `casts` tells that the result has the common shape and dtype of the operands, at which
+    torch looks before it looks for a kernel. `overlap`: of the target's memory operands may not share a "part", or
+    "any"; None if torch does not look. What the operand at `number_at` holds is read first, so that does not matter.
     """
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         modes = local.modes
         operands = (*args, *kwargs.values())
         recording = tracked and records(self, operands)
-        if not stretched:
-            check_writable(self, recording)
-        else:
-            check_history(self, recording)
-            if isinstance(stretched, str) and is_stretched(self._data):
+        check_history(self, recording)
+        shares = is_stretched(self._data)
+        if shares:
+            if not stretched:
+                raise RuntimeError(STRETCHED)
+            if isinstance(stretched, str):
                 warnings.warn(stretched, UserWarning, stacklevel=2)
-        check_overlap(self, operands, apart)
+        if overlap is not None:
+            others = operands if number_at is None else (*operands[:number_at], *operands[number_at + 1 :])
+            check_overlap(self, others, overlap)
         level = modes.forward
         if level is not None and not level.concerns(self, operands):
             level = None
@@ -170,11 +178,10 @@ def inplace(
                 result = function(old, *args, **kwargs)
             except NotImplementedError:
                 if casts:
-                    shapes = [a._data.shape for a in (self, *operands) if isinstance(a, Tensor)]
-                    check_result(self, np.broadcast_shapes(*shapes), common_dtype(self, *operands))
+                    check_operands(self, operands)
                 raise
             check_result(self, result._data.shape, FROM_NUMPY[result._data.dtype])
-            write(self, result._data, bool(stretched))
+            write(self, result._data, shares)
             if result._edge is not None and result is not old:
                 adopt(self, result)
             if level is not None:
@@ -198,7 +205,9 @@ def deprecated_on_expanded(name: str, more: str = "") -> str:
     )
 
 
-def differentiated_as(node: str, vjp: dict[str, Formula] | Formula, op: Op) -> Op:
+def differentiated_as(
+    node: str, vjp: dict[str, Formula] | Formula, op: Op, jvp: Formula | None = None
+) -> Op:
     """A record for the in-place form of `op`, where torch has another node or formula for it."""
     return Op(
         f"{op.name}_",
@@ -210,6 +219,7 @@ def differentiated_as(node: str, vjp: dict[str, Formula] | Formula, op: Op) -> O
         scalars=op.scalars,
         check=op.check,
         elementwise=op.elementwise,
+        jvp=jvp or op.jvp,
     )
 
 
@@ -273,6 +283,34 @@ def _copied(input: Tensor, src: Tensor) -> Tensor:
     return _copy(input, src)
 
 
+_fill_number_ = inplace(_fill, "fill_", stretched=True)
+_fill_tensor_ = inplace(_fill, "fill_", number_at=0)
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Write one value, a number or a 0-dim tensor, everywhere."""
+    return (_fill_tensor_ if isinstance(value, Tensor) else _fill_number_)(self, value)
+
+
+_copy_ = inplace(_copied, "copy_")
+_copy_itself_ = inplace(_copied, "copy_", stretched=True)
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Write the values of `src`, which broadcasts, in the dtype of this tensor."""
+    itself = src is self or (is_stretched(self._data) and isinstance(src, Tensor) and _in_one_place(self, src))
+    return (_copy_itself_ if itself else _copy_)(self, src)
+
+
+def _in_one_place(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same elements of one memory."""
+    x, y = a._data, b._data
+    if type(x) is not type(y) or (x.shape, x.strides, x.dtype) != (y.shape, y.strides, y.dtype):
+        return False
+    address = MODULES[type(x)].address
+    return bool(address(x) == address(y))
+
+
 FUNCTIONS = frozenset(
     "abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ as_strided_ asin_ asinh_ atan_ "
     "atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ "
@@ -281,25 +319,7 @@ FUNCTIONS = frozenset(
 )
 """The methods that torch has as functions too."""
 
-_copy_ = inplace(_copied, "copy_")
-_copy_itself_ = inplace(_copied, "copy_", stretched=True)
-
-
-def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Write the values of `src`, which broadcasts, in the dtype of this tensor."""
-    return (_copy_itself_ if src is self else _copy_)(self, src)
-
-
 __all__: list[str] = []
-_fill_with_number = inplace(_fill, "fill_", stretched=True)
-_fill_with_tensor = inplace(_fill, "fill_")
-
-
-def fill_(self: Tensor, value: Any) -> Tensor:
-    """Write one value, a number or a 0-dim tensor, into every element."""
-    return (_fill_with_tensor if isinstance(value, Tensor) else _fill_with_number)(self, value)
-
-
 METHODS = {
     "zero_": inplace(_zero, "zero_", stretched=True),
     "fill_": fill_,

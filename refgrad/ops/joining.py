@@ -267,19 +267,27 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return _split(input, sizes=sizes, dim=dim, form=form)
 
 
+def _counted_apart(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The parts that an unsafe function gives where it makes views: each with a version counter of its own."""
+    for part in parts:
+        if not part.is_inference():
+            part._counter = [0]
+    return parts
+
+
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`split` whose parts are not tracked as views."""
     dim = _needs_a_dim("split", input, dim)
-    if local.modes.inference:  # there they are
-        return split(input, split_size, dim)
+    if local.modes.inference or input.is_inference():  # there they are
+        return _counted_apart(split(input, split_size, dim))
     return _unsafe_split(input, sizes=_even("split", input, split_size, dim), dim=dim, form="")
 
 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose parts are not tracked as views."""
     dim = _needs_a_dim("chunk", input, dim)
-    if local.modes.inference:
-        return chunk(input, chunks, dim)
+    if local.modes.inference or input.is_inference():
+        return _counted_apart(chunk(input, chunks, dim))
     return _unsafe_split(input, sizes=_chunk_sizes(input, chunks, dim), dim=dim, form="")
 
 

@@ -58,6 +58,14 @@ def no_derivative(name: str) -> Callable[..., NoReturn]:
     return formula
 
 
+def no_tangents(name: str, why: str) -> NotImplementedError:
+    """torch's error for an operation that forward mode cannot go through."""
+    return NotImplementedError(f"Trying to use forward AD with {name} that does not support it because it {why}")
+
+
+NOT_YET = "has not been implemented yet."
+
+
 def invalid_arguments(name: str, expected: str, *given: Any) -> TypeError:
     """torch's error for a call that fits none of a function's signatures."""
     found = ", ".join(type(x).__name__ for x in given)
@@ -66,16 +74,18 @@ def invalid_arguments(name: str, expected: str, *given: Any) -> TypeError:
 
 def check_fits(value: Any, target: dtype) -> None:
     """RuntimeError where torch's conversion of a number to `target` would lose it."""
-    if target is dtypes.bool_ or target.is_complex:
+    if target is dtypes.bool_:
         return
-    if isinstance(value, complex):
+    floats = target.is_floating_point or target.is_complex
+    if isinstance(value, complex) and not target.is_complex:
         fits = value.imag == 0
-    elif target.is_floating_point:
-        fits = not math.isfinite(value) or abs(value) <= dtypes.finfo(target).max
+    elif floats:
+        largest = dtypes.finfo(target).max
+        fits = all([not math.isfinite(part) or abs(part) <= largest for part in (value.real, value.imag)])
     else:
         limits = dtypes.iinfo(target)
-        low = -limits.max if target is dtypes.uint8 else limits.min  # negative numbers wrap around
-        fits = low <= value <= limits.max  # a fraction is cut off
+        wraps = target is dtypes.uint8 and not isinstance(value, float)
+        fits = (-limits.max if wraps else limits.min) <= value <= limits.max  # a fraction is cut off
     if not fits:
-        name = C_NAMES[target.name] if target.is_floating_point else f"{target.name}_t"
+        name = C_NAMES[target.name] if floats or target is dtypes.int32 else f"{target.name}_t"
         raise RuntimeError(f"value cannot be converted to type {name} without overflow")

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from refgrad.counters import bump
-from refgrad.dtypes import SCALAR_TYPE, bool_
+from refgrad.dtypes import C_NAMES, SCALAR_TYPE, bool_
+from refgrad.forward import not_supported
 from refgrad.layout import STRETCHED, is_stretched, strides_of
 from refgrad.modes import local, no_grad
+from refgrad.mutation import spare
 from refgrad.ops.geometry import lay_out
 from refgrad.ops.inplace import check_overlap, check_result
-from refgrad.ops.limits import C_NAMES
+from refgrad.ops.limits import no_tangents
 from refgrad.tensor import Tensor
 
 # The functions, by what they make of a target of another dtype.
@@ -49,7 +51,10 @@ _UNRECORDED = frozenset(  # no gradient goes through them: operands may require 
     "all any argmax argmin signbit isneginf isposinf nonzero".split()
 )
 _OF_A_DIM = frozenset(("sum", "prod", "median", "nanmedian"))  # torch has `out` only where they reduce a dimension
+_WITHOUT_RULE = MADE - {"bernoulli"} | {"diag", "floor_divide", "log_softmax", "softmax"}
+"""torch's derivatives do not speak of their forms with `out`, not even to refuse them."""
 _COPYING = frozenset(("inner", "tensordot"))
+_IN_ANY_SHAPE = frozenset(("arange", "linspace", "logspace"))
 _RESIZING = frozenset(("empty", "randn"))  # in torch `resize_` is a step of its own in these
 _WRITES = {"empty": 0, "kron": 0, "nanmean": 2}  # how many torch counts, where it is not one
 _SAYS = {  # the function that torch names, where one is made of another
@@ -98,7 +103,8 @@ def with_out(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 def into(out: Any, name: str, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Write what a function gives into `out`, and return that.
 
-    RuntimeError if a tensor requires grad and the mode is on, and for a target that cannot take the result.
+    RuntimeError if a tensor requires grad and the mode is on, and for a target that cannot take the result;
+    NotImplementedError if a tensor has a tangent.
     """
     if name not in FUNCTIONS:
         raise TypeError(f"{name}() got an unexpected keyword argument 'out'")
@@ -112,6 +118,7 @@ def into(out: Any, name: str, function: Callable[..., Any], args: Sequence[Any],
     if name in _RESIZING and targets[0]._rg:
         raise RuntimeError("cannot resize variables that require grad")
     _refuse_recording(name, operands, targets)
+    _refuse_tangents(name, operands, targets)
     requires_grad = name in MADE and kwargs.pop("requires_grad", False)
     if name in MADE and not (operands and isinstance(operands[0], Tensor)):
         kwargs = {**kwargs, "dtype": _made_dtype(targets[0], kwargs.get("dtype"))}
@@ -152,9 +159,7 @@ def _copy_into(target: Tensor, name: str, made: Tensor) -> Tensor:
 def _refuse_recording(name: str, operands: Sequence[Any], targets: Iterable[Tensor]) -> None:
     if not local.modes.recording or name in _COPYING:
         return
-    says = _SAYS.get(name, name)
-    if name in ("max", "min") and sum(isinstance(t, Tensor) for t in operands) > 1:
-        says = f"{name}imum"
+    says = _says(name, operands)
     if name not in _UNRECORDED and any(isinstance(t, Tensor) and t._rg for t in operands):
         pass
     elif any(t._rg for t in targets):
@@ -166,6 +171,24 @@ def _refuse_recording(name: str, operands: Sequence[Any], targets: Iterable[Tens
         f"{says}(): functions with out=... arguments don't support automatic differentiation, but one of the "
         "arguments requires grad."
     )
+
+
+def _refuse_tangents(name: str, operands: Sequence[Any], targets: Sequence[Tensor]) -> None:
+    level = local.modes.forward
+    if level is None or name in _COPYING or not level.concerns(targets[0], (*operands, *targets[1:])):
+        return
+    if name in _RESIZING:
+        raise RuntimeError("cannot resize variables that has a forward grad")
+    if name in _WITHOUT_RULE:
+        raise not_supported(name)
+    raise no_tangents(f"{_says(name, operands)}_out", "is an out= function")
+
+
+def _says(name: str, operands: Sequence[Any]) -> str:
+    """The function that torch names."""
+    if name in ("max", "min") and sum(isinstance(t, Tensor) for t in operands) > 1:
+        return f"{name}imum"
+    return _SAYS.get(name, name)
 
 
 def _made_dtype(target: Tensor, named: Any) -> Any:
@@ -190,6 +213,9 @@ def _take(target: Tensor, made: Tensor, name: str, operands: Iterable[Any], cast
             f"Attempting to copy from device {made.device} to device {target.device}, but cross-device copies are not "
             "allowed!"
         )
+    spare(target)
+    if name in _IN_ANY_SHAPE and target.numel() == data.size:
+        data = data.reshape(target._data.shape)
     if target._data.shape != data.shape:
         _resize(target, made, name)
     if is_stretched(target._data):

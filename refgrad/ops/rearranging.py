@@ -103,6 +103,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     along = integers("roll", "dims", dims)
     if len(by) != len(along) and not (len(by) == 1 and not along):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(by)}, dims:{len(along)}")
+    if not input.numel():  # torch does not look at the dimensions
+        return _roll(input, shifts=(), dims=())
     if along and not ndim:
         raise IndexError(f"Dimension specified as {along[0]} but tensor has no dimensions")
     return _roll(input, shifts=by, dims=tuple([check_dim(d, ndim) for d in along]))

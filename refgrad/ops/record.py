@@ -374,7 +374,8 @@ class _NodeClasses(dict[str, type[OpNode]]):
 
     def __missing__(self, name: str) -> type[OpNode]:
         short = name.rpartition("::")[2]
-        made = self[name] = type(short, (OpNode,), {"__slots__": (), "op": self.op, "label": name})
+        fields = {"__slots__": (), "op": self.op, "label": name, "gives_all": self.op.sequence}
+        made = self[name] = type(short, (OpNode,), fields)
         return made
 
 
@@ -543,8 +544,9 @@ class Op:
 
     def _look_into(self, source: Tensor, made: Tensor, params: Mapping[str, Any]) -> None:
         """Make a view of `source` of what was made."""
-        made._counter = source._counter
-        made._view = view_of(source, self.several, made._data.dtype is not source._data.dtype, (self, params))
+        view = view_of(source, self.several, made._data.dtype is not source._data.dtype, (self, params))
+        made._view = view
+        made._counter = source._counter if view is None else view.base._counter
 
     def _plain_scalars(self, params: Mapping[str, Any]) -> bool:
         """Whether the parameters that take part in promotion leave a floating point dtype as it is."""

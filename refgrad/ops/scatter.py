@@ -305,6 +305,22 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return _masked_select(input if wide.shape == input.shape else wide, places)
 
 
+_index_fill_ = inplace(
+    index_filled,
+    "index_fill_",
+    stretched=deprecated_on_expanded(
+        "index_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
+    ),
+    overlap="any",
+    number_at=2,
+)
+
+
+def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """In-place form of `index_fill`."""
+    return _index_fill_(self, dim, index, value)
+
+
 METHODS = {
     "gather": gather,
     "scatter": scatter,
@@ -318,17 +334,10 @@ METHODS = {
     "nonzero": nonzero,
     "argwhere": argwhere,
     "masked_select": masked_select,
-    "index_fill_": inplace(
-        index_filled,
-        "index_fill_",
-        stretched=deprecated_on_expanded(
-            "index_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
-        ),
-    ),
+    "index_fill_": index_fill_,
+    "scatter_": inplace(scatter, "scatter_", overlap="any"),
+    "scatter_add_": inplace(scatter_add, "scatter_add_", overlap="any"),
+    "index_add_": inplace(index_add, "index_add_", overlap="any"),
+    "index_copy_": inplace(index_copy, "index_copy_", overlap="any"),
 }
-INPLACE = {
-    "scatter_": scatter,
-    "scatter_add_": scatter_add,
-    "index_add_": index_add,
-    "index_copy_": index_copy,
-}
+INPLACE: dict[str, Any] = {}

@@ -329,7 +329,7 @@ _where.public = where
 
 def _filled(xp: Any, x: Any, mask: Any, value: Any) -> Any:
     if hasattr(value, "dtype"):
-        value = value.astype(x.dtype)
+        value = (value.real if x.dtype.kind != "c" else value).astype(x.dtype)
     elif x.dtype.kind in "biu":
         value = xp.asarray(int(value) % 256 if x.dtype == xp.uint8 else value).astype(x.dtype)
     return xp.asarray(xp.where(mask, value, x), order="C")  # as torch, whatever the layout of the operands
@@ -355,6 +355,11 @@ _masked_fill_tensor = Op(
 )
 
 
+ON_EXPANDED = deprecated_on_expanded(
+    "masked_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
+)
+
+
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`input` with `value`, a number or a 0-dim tensor, where the bool `mask` holds; they broadcast."""
     tensor_argument("masked_fill", input)
@@ -367,11 +372,20 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if mask.dtype is not dtypes.bool_:
         name = C_NAMES[mask.dtype.name]
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {name}")
-    if not isinstance(value, Tensor) or value.is_complex():
-        check_fits(value.item() if isinstance(value, Tensor) else value, input.dtype)
+    check_fits(value.item() if isinstance(value, Tensor) else value, input.dtype)
     if isinstance(value, Tensor):
         return _masked_fill_tensor(input, mask, value)
+    if isinstance(value, complex) and not input.is_complex():
+        value = value.real
     return _masked_fill(input, mask, value=value)
+
+
+_masked_fill_ = inplace(masked_fill, "masked_fill_", stretched=ON_EXPANDED, number_at=1)
+
+
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """In-place form of `masked_fill`."""
+    return _masked_fill_(self, mask, value)
 
 
 _masked_fill.public = masked_fill
@@ -410,13 +424,7 @@ clip = clamp
 
 METHODS = {name: globals()[name] for name in __all__ if name != "where"} | {
     "where": lambda self, condition, other: where(condition, self, other),
-    "masked_fill_": inplace(
-        masked_fill,
-        "masked_fill_",
-        stretched=deprecated_on_expanded(
-            "masked_fill_", " This also applies to advanced indexing e.g. tensor[mask] = scalar"
-        ),
-    ),
+    "masked_fill_": masked_fill_,
 }
 
 

@@ -13,9 +13,10 @@ import torch
 from oracle.catalogue import CATALOGUE
 from oracle.check import check
 from oracle.engines import TorchLike
+from oracle.execute import run
 from oracle.gentle import WRITES_EXACTLY, Gentle
 from oracle.plan import plan
-from oracle.program import Backward, Call, Hook, Inspect, Program, dumps
+from oracle.program import Backward, Call, Enter, Exit, Grad, Hook, Inspect, Program, dumps
 from tests.oracle.broken import TORCH, leaf, literal
 from tests.oracle.wild import wild
 
@@ -99,6 +100,62 @@ def test_what_a_hook_is_given_is_held_against_bounds() -> None:
     program = Program((leaf([0.1, 1.3]),), statements)
     for engine.factor, found in ((1.0 + 8 * np.finfo(float).eps, False), (1.0 + 1e-12, True)):
         assert (check(program, engine, TORCH).divergence is not None) is found
+
+
+class TanhOff(TorchLike):
+    """Its tanh is off by a spacing, however it is called."""
+
+    def __init__(self) -> None:
+        super().__init__("tanh off", torch)
+
+    def call(self, spec: Any, tensors: Any, params: Any) -> Any:
+        made = super().call(spec, tensors, params)
+        if spec.name == "tanh":
+            self.move(made[0])
+        return made
+
+    def checkpoint(self, spec: Any, tensors: Any, params: Any, reentrant: bool, after: Any = None) -> Any:
+        return super().checkpoint(spec, tensors, params, reentrant, self.move)
+
+    def move(self, tensor: Any) -> None:
+        array = self.memory(tensor)
+        array += np.spacing(array)
+
+
+@pytest.mark.parametrize("through", ["checkpoint", "reentrant_checkpoint"])
+def test_a_result_that_backward_makes_again_is_excused_as_the_first_was(through: str) -> None:
+    """1 - tanh(4)**2 has an error of hundreds of spacings if tanh(4) has one of one."""
+    call = Call("tanh", (0,), {}, 1, through)
+    program = Program((leaf([4.0], ()),), (call, Backward((1,), (None,), None, False, None)))
+    mine, true = run(program, TanhOff()).grads[0], run(program, TORCH).grads[0]
+    assert abs(mine.value - true.value) > 100 * np.spacing(true.value)
+    assert check(program, TanhOff(), TORCH).divergence is None
+
+
+@pytest.mark.parametrize("mode", ["saved_numpy", "saved_doubled", "saved_negated"])
+def test_a_result_saved_as_a_copy_is_excused_too(mode: str) -> None:
+    tanh, backward = Call("tanh", (0,), {}, 1), Backward((1,), (None,), None, False, None)
+    program = Program((leaf([4.0], ()),), (Enter(mode), tanh, Exit(), backward))
+
+    class SavedOff(TorchLike):
+        def mode(self, name: str) -> Any:
+            factor = 2.0 if name == "saved_doubled" else 1.0
+            off = 1.0 + np.finfo(float).eps
+            return torch.autograd.graph.saved_tensors_hooks(lambda x: x.detach() * off, lambda x: x * factor)
+
+    subject = SavedOff("saved off", torch)
+    mine, true = run(program, subject).grads[0], run(program, TORCH).grads[0]
+    assert abs(mine.value - true.value) > 100 * np.spacing(0.0013)
+    assert check(program, subject, TORCH).divergence is None
+
+
+def test_a_batched_pass_is_excused_too() -> None:
+    batch = literal([1.0, 2.0, 0.5, -1.0], (2, 2))
+    grad = Grad((1,), (0,), (batch,), None, False, None, is_grads_batched=True)
+    program = Program((leaf([4.0, 3.0]),), (Call("tanh", (0,), {}, 1), grad))
+    result = check(program, TanhOff(), TORCH)
+    assert result.escalated and result.divergence is None
+    assert not run(program, Gentle(TORCH, (0, 0), 1)).faults
 
 
 def test_known_numbers_come_back_to_their_places() -> None:

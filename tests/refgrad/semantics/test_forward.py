@@ -375,6 +375,33 @@ def forward_over_reverse(torch):
 
 
 @case()
+def changes_of_shape_in_place_change_the_tangent_itself(torch):
+    mode, found = _mode(torch), []
+    for change in (
+        lambda d: d.t_(),
+        lambda d: d.transpose_(0, 1),
+        lambda d: d.squeeze_(),
+        lambda d: d.unsqueeze_(-1),
+        lambda d: d.as_strided_((2,), (1,)),
+    ):
+        t = leaf(torch, 3, 4).reshape(1, 2) * 2
+        with mode.dual_level():
+            d = mode.make_dual(torch.ones(1, 2, dtype=torch.float64), t)
+            change(d)
+            found += [_tangent(torch, d), t, t._version, t.grad_fn.name(), d._version]
+    return found
+
+
+@case()
+def what_a_tangent_refuses_its_dual_is_refused(torch):
+    mode, found = _mode(torch), []
+    with mode.dual_level():
+        d = mode.make_dual(torch.ones(2, dtype=torch.float64), leaf(torch, 3, 4))
+        found += [error(d.squeeze_), error(d.unsqueeze_, 0), error(d.resize_, 1), d.shape]
+    return found
+
+
+@case()
 def reverse_over_forward(torch):
     mode, x, t = _mode(torch), leaf(torch, 1, 2), leaf(torch, 3, 4)
     with mode.dual_level():

@@ -629,6 +629,37 @@ def mutation_is_over_with_its_context(torch):
 
 
 @case(87)
+def all_that_writes_spares_what_was_saved(torch):
+    found = []
+    for write in (
+        lambda x, y: torch.mul(y, y, out=x),
+        lambda x, y: x.t_(),
+        lambda x, y: x.unsqueeze_(0),
+        lambda x, y: x.resize_(1),
+        lambda x, y: x.set_(y),
+        lambda x, y: x.zero_(),
+    ):
+        w, x, y = leaf(torch, 1, 2).reshape(1, 2), torch.ones(1, 2), torch.full((1, 2), 3.0)
+        with torch.autograd.graph.allow_mutation_on_saved_tensors():
+            total = (w * x).sum()
+            write(x, y)
+            found.append((torch.autograd.grad(total, w), x))
+    return found
+
+
+@case(87, 66)
+def inference_tensors_are_not_written_where_mutation_is_allowed(torch):
+    found = []
+    with torch.inference_mode():
+        y = torch.ones(2, 2)
+        for write in ("neg_", "t_", "zero_", "detach_"):
+            x = y * 2
+            with torch.autograd.graph.allow_mutation_on_saved_tensors():
+                found += [error(getattr(x, write)), x.clone()]
+    return found
+
+
+@case(87)
 def mutation_contexts_do_not_nest(torch):
     allow = torch.autograd.graph.allow_mutation_on_saved_tensors
     with allow():

@@ -118,6 +118,17 @@ def a_node_hook_sees_what_is_needed(torch):
     return log
 
 
+@case(115)
+def a_node_hook_of_a_sequence_sees_gradients_that_nobody_needs(torch):
+    found = []
+    for join in (torch.cat, torch.stack):
+        x, y = leaf(torch, 1, 2), torch.ones(2, dtype=torch.float64)
+        z = join((x, y, x * 2))
+        z.grad_fn.register_hook(lambda inputs, outputs: found.append(inputs))
+        z.sum().backward(inputs=[x])
+    return found
+
+
 @case(110)
 def hooks_with_grad(torch):
     x, log = leaf(torch, 1, 2), Log()

@@ -337,4 +337,44 @@ def targets_that_cannot_hold_the_result(torch):
     return found, f32, torch.autograd.grad(f32.sum(), f64), stretched.fill_(4), stretched.zero_()
 
 
+@case(84)
+def indexed_writes_keep_their_operands_apart_from_the_target(torch):
+    i = torch.tensor([0, 1, 2])
+    writes = (
+        lambda b: b.scatter_(0, i, b),
+        lambda b: b.scatter_add_(0, i, b),
+        lambda b: b.index_add_(0, i, b),
+        lambda b: b.index_copy_(0, i, b[:]),
+        lambda b: b.index_put_((i,), b),
+        lambda b: b.scatter_(0, b, 1),
+        lambda b: b.index_fill_(0, b, 1),
+        lambda b: b.index_put_((b,), torch.tensor(1)),
+    )
+    return [error(write, torch.arange(3)) for write in writes]
+
+
+@case(84)
+def numbers_to_fill_with_may_lie_in_the_target(torch):
+    found = []
+    for write in (
+        lambda b: b.fill_(b[1]),
+        lambda b: b.masked_fill_(b > 0, b[1]),
+        lambda b: b.index_fill_(0, torch.tensor([0]), b[2]),
+    ):
+        b = torch.arange(3.0)
+        found.append((error(write, b), b))
+    return found
+
+
+@case(84)
+def a_number_assigned_through_a_mask_takes_the_dtype_of_the_target(torch):
+    x, w = leaf(torch, 1, 2, 3), torch.ones((), requires_grad=True)
+    y = x * 1
+    y[y > 1.5] = w * 3
+    y.sum().backward()
+    whole = torch.arange(3)
+    whole[whole > 0] = torch.tensor([2.5])
+    return y, x.grad, w.grad, whole, error(whole.__setitem__, whole > 0, torch.tensor(1j))
+
+
 test_as_torch = as_torch(__name__)

@@ -441,4 +441,25 @@ def a_number_written_into_an_expanded_view(torch):
     return y, error(y.sum().backward), v, error(v.sum().backward), error(y.expand(2, 2).mul_, 2)
 
 
+@case(66)
+def unsafe_splits_and_inference(torch):
+    def seen(t):
+        return t.is_inference(), t._is_view(), None if t.is_inference() else t._version
+
+    found = []
+    for split in (lambda x: x.unsafe_chunk(2), lambda x: x.unsafe_split(2)):
+        x = torch.ones(4)
+        x.neg_()
+        with torch.inference_mode():
+            inner = torch.ones(4)
+            a = split(x)[0]
+            found += [seen(a), seen(split(inner)[0])]
+            a.add_(1)
+            b = a[0]
+            b.add_(1)
+            found += [seen(a), seen(b), seen(x)]
+        found.append(seen(split(inner)[0]))
+    return found
+
+
 test_as_torch = as_torch(__name__)
