@@ -46,7 +46,7 @@ def look_at(program: Program, divergence: Divergence, trace: Trace) -> Look:
         shared = _others(program, divergence, name, trace, "storage(x) == storage({0})")
         return Look(f"tensors that share memory with {name}", shared)
     if divergence.kind == "version":
-        start = _appeared(program, divergence, name, trace)
+        start = _appeared(program, divergence, trace)
         if start is not None:
             after = {start: [f"kept['start'] = {name}._version"]}
             return Look(f"writes to {name}", f"{name}._version - kept['start']", after=after)
@@ -107,21 +107,12 @@ def _count(program: Program, last: int) -> int:
     return len(program.leaves) + sum(map(created, program.statements[: last + 1]))
 
 
-def _appeared(program: Program, divergence: Divergence, name: str, trace: Trace) -> int | None:
+def _appeared(program: Program, divergence: Divergence, trace: Trace) -> int | None:
     """The statement after which writes are counted; None if all count."""
     tensor = divergence.tensor
-    if not name.endswith(".grad"):
-        if tensor not in plan(program).loose:
-            return None
-        return next((p.statement for p in trace.places if p.tensor == tensor and p.what in ("value", "grad")), None)
-    start = None
-    end = divergence.entry if divergence.entry is not None else len(trace.places)
-    for place, entry in zip(trace.places[:end], trace.seen, strict=False):
-        if place.tensor != tensor or name_of(program, place) != name or type(entry) is not Observation:
-            continue
-        if entry.same is None:
-            start = place.statement
-    return start
+    if tensor not in plan(program).loose:
+        return None
+    return next((p.statement for p in trace.places if p.tensor == tensor and p.what in ("value", "grad")), None)
 
 
 _ASPECTS = {
