@@ -229,16 +229,17 @@ class _Course:
                 known = statement.inputs[:1]
         elif type(statement) is ReadGrad:
             known = range(len(self.tensors))
+        tensors, gradients = self.tensors, self.plan.gradients
         for tensor in made:
-            number = len(self.tensors)
-            own = number in self.plan.gradients
+            number = len(tensors)
+            own = number in gradients
             same = seen = None
-            self.tensors.append(tensor)
+            tensors.append(tensor)
             if tensor is None and not called:
                 self.absent.add(number)
             else:
                 if known and not (own and called):
-                    same = next((k for k in known if tensor is self.tensors[k]), None)
+                    same = next((k for k in known if tensor is tensors[k]), None)
                 if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
                     self.inference.add(number)
                 if own and type(statement) is UnpackDual:
@@ -261,7 +262,7 @@ class _Course:
                 since = seen.version - self.versions.setdefault(number, seen.version)
                 return seen._replace(version=since, is_view=None)
             return seen
-        seen = self.engine.observe(tensor, full, None, None, same)
+        seen = self.engine.observe(tensor, full, None, number, same)
         if not full:  # whether it is a view, and so was left unread, is an engine's own business
             seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
         elif number in self.plan.lent and seen.grad_fn is not None:
@@ -316,8 +317,14 @@ class _Course:
         state: list[Observation | None] = []
         grads: list[Observation | None] = []
         try:
+            observe, homes, loose = self.engine.observe, self.homes, self.plan.loose
             for number, tensor in enumerate(self.tensors):
-                state.append(None if tensor is None else self.look(number))
+                if tensor is None:
+                    state.append(None)
+                elif number in loose or self.inference:
+                    state.append(self.look(number))
+                else:
+                    state.append(observe(tensor, True, homes, number))
             grads.extend([self.gradient(number) for number in range(len(self.tensors))])
         except Exception as error:
             fault = _fault(len(self.program.statements), error, True)

@@ -34,6 +34,11 @@ COMPOSITE = frozenset({"linear", "matmul", "einsum"})
 """Ops made of others: whether the last of these writes in place or returns a view is an engine's own business."""
 
 
+_WRITING = frozenset(name for name, spec in CATALOGUE.items() if spec.writes)
+_APART = _WRITING | {name for name, spec in CATALOGUE.items() if spec.style == "custom"}
+"""Ops that can tell a tensor from another with the same history and numbers."""
+
+
 class Plan(NamedTuple):
     """What to look at.
 
@@ -69,16 +74,17 @@ def plan(program: Program) -> Plan:
     writes = gentle = False
     for index, statement in enumerate(program.statements):
         if isinstance(statement, Call):
-            spec, inputs = CATALOGUE[statement.op], statement.inputs
-            made = range(count, count + statement.outputs)
-            writes = writes or spec.writes
-            gentle = gentle or spec.writes or spec.style == "custom" or statement.through is not None
-            if derived and not derived.isdisjoint(inputs):
-                derived.update(made)
-                if statement.op in LAYOUT:
-                    gradients.update(made)
-            elif statement.op in COMPOSITE or (spec.aliases and composed and not composed.isdisjoint(inputs[:1])):
-                composed.update(made)
+            op = statement.op
+            gentle = gentle or op in _APART or statement.through is not None
+            writes = writes or op in _WRITING
+            if derived or composed or op in COMPOSITE:
+                made, inputs = range(count, count + statement.outputs), statement.inputs
+                if not derived.isdisjoint(inputs):
+                    derived.update(made)
+                    if op in LAYOUT:
+                        gradients.update(made)
+                elif op in COMPOSITE or (CATALOGUE[op].aliases and not composed.isdisjoint(inputs[:1])):
+                    composed.update(made)
             count += statement.outputs
             continue
         made = range(count, count + created(statement))

@@ -125,7 +125,7 @@ class Engine(Protocol):
         tensor: Tensor,
         full: bool = True,
         homes: dict[Hashable, int] | None = None,
-        number: int | None = None,
+        number: int = -1,
         same: int | None = None,
     ) -> Observation:
         """What can be seen of the tensor now. Raises if it is no tensor.

@@ -33,7 +33,7 @@ class TorchLike:
         self._dtypes = {getattr(module, name): name for name in _DTYPES if hasattr(module, name)}
         # What a module may lack: without it, there are no inference tensors, and memory is NumPy's.
         self._infers = hasattr(module, "is_inference_mode_enabled")
-        self._has_storages = hasattr(module, "UntypedStorage")
+        self._memory = _storage if hasattr(module, "UntypedStorage") else _owner
 
     def leaf(self, leaf: Leaf) -> Tensor:
         stored = self._tensor(STORED[leaf.layout](array_of(leaf.value)))
@@ -180,17 +180,17 @@ class TorchLike:
         tensor: Tensor,
         full: bool = True,
         homes: dict[Hashable, int] | None = None,
-        number: int | None = None,
+        number: int = -1,
         same: int | None = None,
     ) -> Observation:
         array = tensor.numpy(force=True)
         if type(array) is not np.ndarray:
             raise TypeError(f"numpy() returned {type(array).__name__}, not an array")
-        inference = self._infers and tensor.is_inference()
+        inference = False
         try:
-            version = None if inference else tensor._version
-        except RuntimeError:  # of a tensor that was given the memory of an inference tensor
-            version = None
+            version = tensor._version
+        except RuntimeError:  # an inference tensor, or one that was given the memory of one
+            version, inference = None, self._infers and tensor.is_inference()
         is_view = tensor._is_view()
         name: str | None = UNREAD
         is_leaf = output_nr = None
@@ -203,8 +203,7 @@ class TorchLike:
                 name = "RuntimeError"
         storage = None
         if homes is not None and array.size:  # who would tell whether nothing is shared
-            memory = tensor.untyped_storage()._cdata if self._has_storages else _owner(array)
-            storage = homes.get(memory) if number is None else homes.setdefault(memory, number)
+            storage = homes.setdefault(self._memory(tensor, array), number)
         return _observation((
             array.copy(),
             self._dtypes[tensor.dtype],
@@ -229,7 +228,7 @@ class TorchLike:
         return f"{node.name()}({', '.join(behind)})"
 
     def storage(self, tensor: Tensor) -> Hashable:
-        return tensor.untyped_storage()._cdata if self._has_storages else _owner(tensor.numpy(force=True))
+        return self._memory(tensor, None)
 
     def memory(self, tensor: Tensor) -> np.ndarray:
         return tensor.numpy(force=True)
@@ -247,8 +246,14 @@ class TorchLike:
 _observation: Callable[[tuple[Any, ...]], Observation] = partial(tuple.__new__, Observation)  # in half the time
 
 
-def _owner(array: Any) -> Hashable:
-    """What owns an array's memory."""
+def _storage(tensor: Tensor, array: np.ndarray | None) -> Hashable:
+    """What tells a tensor's memory apart, in a module with storages."""
+    return tensor.untyped_storage()._cdata
+
+
+def _owner(tensor: Tensor, given: np.ndarray | None) -> Hashable:
+    """The same in one that keeps its numbers in arrays: what owns the array."""
+    array: Any = tensor.numpy(force=True) if given is None else given
     while getattr(array, "base", None) is not None:  # between views there may be stand-ins of NumPy's
         array = array.base
     return id(array)
