@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
-
 from oracle.catalogue import CATALOGUE
 from oracle.engines.protocol import Engine, Tensor
-from oracle.hooks import BEHAVIOURS, Hooked
 from oracle.modes import in_thread
+from oracle.perform import PERFORM, Skipped
 from oracle.plan import Plan, plan
 from oracle.program import (
     Backward,
     Call,
-    Delete,
     Enter,
-    Exit,
-    Grad,
     Gradient,
-    Hook,
-    IncrementVersion,
-    Inspect,
     Literal,
-    MakeDual,
     Program,
     ProgramError,
     ReadGrad,
-    RemoveHook,
-    RequiresGrad,
-    RetainGrad,
-    SetData,
-    SetGrad,
-    SetGradEnabled,
     Statement,
     UnpackDual,
-    ZeroGrad,
     created,
     references_of,
 )
@@ -57,17 +41,13 @@ def run(program: Program, engine: Engine, known: Plan | None = None) -> Trace:
     for statement in program.statements:
         if type(statement) is Call and statement.op not in CATALOGUE:
             raise ProgramError(f"no op {statement.op!r} in the catalogue")
-    course = _Course(program, engine, known or plan(program))
+    course = Course(program, engine, known or plan(program))
     with warnings.catch_warnings(action="ignore"), engine.mode("enable_grad"):
         course.follow()
         return course.trace()
 
 
-class _Skipped(Exception):
-    """A statement that no engine is asked to run."""
-
-
-class _Course:
+class Course:
     """One run: the engine, what was made and seen so far."""
 
     def __init__(self, program: Program, engine: Engine, known: Plan) -> None:
@@ -128,7 +108,7 @@ class _Course:
         observing = False
         count = len(self.tensors)
         try:
-            made = _STATEMENTS[type(statement)](self, statement)
+            made = PERFORM[type(statement)](self, statement)
             observing = True
             if made is not None:
                 self.keep(made, statement)
@@ -138,7 +118,7 @@ class _Course:
                 for number in self.plan.watched:
                     if number < count:
                         self.note(Place(index, number, "grad"), self.gradient(number))
-        except _Skipped:
+        except Skipped:
             self.skip(index, statement)
         except Exception as error:
             del self.tensors[count:]
@@ -360,165 +340,3 @@ def _fault(statement: int | None, error: Exception, observing: bool) -> Fault:
 def builtin(cls: type) -> str:
     """The name of an exception's nearest built-in class."""
     return next(base.__name__ for base in cls.__mro__ if base.__module__ == "builtins")
-
-
-# The statements: each does what it says and returns what it made, None where it makes nothing.
-
-
-def _call(course: _Course, call: Call) -> Sequence[Tensor] | None:
-    spec = CATALOGUE[call.op]
-    tensors = course.get(call.inputs)
-    if spec.style == "out" and not _fits(tensors):
-        raise _Skipped
-    if call.through is None:
-        made = course.engine.call(spec, tensors, call.params)
-    else:
-        made = course.engine.checkpoint(spec, tensors, call.params, call.through == "reentrant_checkpoint")
-    if not spec.writes:
-        return made
-    if spec.rehomes:
-        course.rehome()
-    if spec.outputs[1]:
-        return made
-    if spec.returns:
-        itself = len(made) == 1 and made[0] is tensors[0]
-        course.note(Place(course.at, call.inputs[0], "returned"), "itself" if itself else "another object")
-    return None
-
-
-def _fits(tensors: Sequence[Tensor]) -> bool:
-    """Whether the first tensor can hold what is computed from the others as it is.
-
-    Where it cannot and its memory is lent to NumPy, torch 2.13 leaves it with elements that have no memory.
-    """
-    shapes = [tuple(tensor.shape) for tensor in tensors]
-    try:
-        return shapes[0] == np.broadcast_shapes(*shapes[1:])
-    except ValueError:
-        return True  # which the engines refuse
-
-
-def _backward(course: _Course, backward: Backward) -> None:
-    course.engine.backward(
-        course.get(backward.roots),
-        course.cotangents(backward.gradients, not backward.create_graph),
-        backward.retain_graph,
-        backward.create_graph,
-        None if backward.inputs is None else course.get(backward.inputs),
-        backward.edges,
-    )
-
-
-def _grad(course: _Course, grad: Grad) -> Sequence[Tensor | None]:
-    return course.engine.grad(
-        course.get(grad.outputs),
-        course.get(grad.inputs),
-        course.cotangents(grad.gradients),
-        grad.retain_graph,
-        grad.create_graph,
-        grad.allow_unused,
-        grad.edges,
-        grad.materialize_grads,
-        grad.is_grads_batched,
-    )
-
-
-def _zero_grad(course: _Course, zero: ZeroGrad) -> None:
-    course.engine.zero_grad(course.tensors[zero.tensor], zero.how)
-
-
-def _retain_grad(course: _Course, retain: RetainGrad) -> None:
-    course.engine.retain_grad(course.tensors[retain.tensor])
-
-
-def _requires_grad(course: _Course, requires: RequiresGrad) -> None:
-    course.engine.requires_grad(course.tensors[requires.tensor], requires.value, requires.how)
-
-
-def _set_data(course: _Course, data: SetData) -> None:
-    course.engine.set_data(course.tensors[data.tensor], course.tensors[data.source])
-    course.rehome()
-
-
-def _set_grad(course: _Course, grad: SetGrad) -> None:
-    course.engine.set_grad(course.tensors[grad.tensor], course.tensors[grad.source])
-    course.note(Place(course.at, grad.tensor, "grad"), course.gradient(grad.tensor))
-
-
-def _read_grad(course: _Course, read: ReadGrad) -> Sequence[Tensor | None]:
-    return (course.engine.gradient(course.tensors[read.tensor]),)
-
-
-def _delete(course: _Course, delete: Delete) -> None:
-    course.tensors[delete.tensor] = None
-    course.absent.add(delete.tensor)
-    course.last.pop(delete.tensor, None)
-    course.rehome()
-
-
-def _increment_version(course: _Course, increment: IncrementVersion) -> None:
-    course.engine.increment_version(course.tensors[increment.tensor])
-
-
-def _inspect(course: _Course, inspect: Inspect) -> None:
-    tensor = course.tensors[inspect.tensor]
-    node = course.engine.node(tensor)  # raises where a view has lost its base
-    what = "grad" if inspect.tensor in course.plan.gradients else "inspected"
-    course.note(Place(course.at, inspect.tensor, what), course.look(inspect.tensor))
-    if inspect.tensor not in course.plan.loose and inspect.tensor not in course.plan.lent:
-        course.note(Place(course.at, inspect.tensor, "edges"), node)
-
-
-def _set_grad_enabled(course: _Course, enabled: SetGradEnabled) -> None:
-    course.engine.set_grad_enabled(enabled.value)
-    course.show_modes()
-
-
-def _hook(course: _Course, hook: Hook) -> None:
-    behaviour = BEHAVIOURS[hook.place]
-    run = behaviour.actions[hook.action].run
-    engine, handles, number = course.engine, course.handles, hook.number
-
-    def called(*given: Any) -> Any:
-        course.called(number, behaviour.gradients(*given))
-        value = engine.literal(hook.value) if type(hook.value) is Literal else hook.value
-        return run(Hooked(engine.module, value, handles.get(number)), *given)
-
-    handles[number] = engine.register(hook.place, course.get(hook.tensors), called)
-
-
-def _remove_hook(course: _Course, remove: RemoveHook) -> None:
-    handle = course.handles.get(remove.number)
-    if handle is None:  # it could not be registered
-        raise _Skipped
-    handle.remove()
-
-
-def _make_dual(course: _Course, make: MakeDual) -> Sequence[Tensor]:
-    return (course.engine.make_dual(course.tensors[make.primal], course.tensors[make.tangent]),)
-
-
-def _unpack_dual(course: _Course, unpack: UnpackDual) -> Sequence[Tensor | None]:
-    return course.engine.unpack_dual(course.tensors[unpack.tensor])
-
-
-_STATEMENTS: dict[type, Callable[[_Course, Any], Sequence[Tensor | None] | None]] = {
-    Call: _call,
-    Exit: lambda course, statement: None,
-    SetGradEnabled: _set_grad_enabled,
-    Backward: _backward,
-    Grad: _grad,
-    ZeroGrad: _zero_grad,
-    RetainGrad: _retain_grad,
-    RequiresGrad: _requires_grad,
-    SetData: _set_data,
-    SetGrad: _set_grad,
-    ReadGrad: _read_grad,
-    Delete: _delete,
-    IncrementVersion: _increment_version,
-    Inspect: _inspect,
-    Hook: _hook,
-    RemoveHook: _remove_hook,
-    MakeDual: _make_dual,
-    UnpackDual: _unpack_dual,
-}
