@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from oracle.catalogue.scene import YES, Live
 from oracle.hooks import BEHAVIOURS
 from oracle.program import Hook, Literal, RemoveHook
-from oracle.script.memory import restricted
 from oracle.script.passes import numbers
 from oracle.script.script import Hooked, Script
 
@@ -20,13 +19,11 @@ _SCALES = (2.0, -1.0, 0.5, 3.0)
 def hookable(script: Script) -> list[Live]:
     """The tensors that hooks may be registered on.
 
-    torch crashes where a hook is registered on a view whose node is out of date and cannot be renewed: one of
-    several outputs, or one made without recording, of a base that was written since. So none is on those,
-    written or not: a statement that raises may have written as well. And where a tensor with hooks is then given
-    another shape in place, torch registers more of them on the node that it had before.
+    None is on a view that torch lets nobody write whose base may have been written since: its node is out of date
+    and cannot be renewed, and torch was seen to crash there. And where a tensor with hooks is then given another
+    shape in place, torch registers more of them on the node that it had before.
     """
-    turned = script.turned
-    return [t for t in script.scene.floats if t.grad == YES and not t.stale and not restricted(t) and t not in turned]
+    return [t for t in script.scene.floats if t.grad == YES and not t.stale and t not in script.turned]
 
 
 def hook(script: Script) -> None:

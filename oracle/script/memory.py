@@ -25,7 +25,7 @@ SAVE_RESULT = frozenset(
 )
 """Ops that save nothing but their result."""
 
-SAVE_ALL = frozenset({"maximum", "minimum", "gather", "max", "min", "index_add"})
+SAVE_ALL = frozenset({"maximum", "minimum", "gather", "take_along_dim", "index_add"})
 """Ops that save inputs although their derivative is constant."""
 
 CERTAIN = frozenset(

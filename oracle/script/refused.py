@@ -11,7 +11,7 @@ from oracle.catalogue.values import ANY
 from oracle.program import Enter, Exit, Inspect, MakeDual, RequiresGrad, SetData, SetGrad
 from oracle.script import views
 from oracle.script.custom import RAISE_FORWARD, apply
-from oracle.script.memory import base, clash, hidden, restricted, spoil, unclear
+from oracle.script.memory import base, clash, family, hidden, restricted, spoil, unclear
 from oracle.script.modes import SAVES, within
 from oracle.script.passes import go
 from oracle.script.scenarios import a_leaf, follow, source, use, view, viewed_by_function, views_of, write_base
@@ -48,6 +48,8 @@ def _write(script: Script, t: Live | None, others: tuple[Live, ...] = (), name: 
     script.call(CATALOGUE[name], (t, *others), params, ())
     if t.dtype != "int64":
         script.last = t
+        for m in family(script, t):  # some are written before they are refused
+            m.stale = m.stale or restricted(m)
 
 
 def _writable(script: Script) -> list[Live]:

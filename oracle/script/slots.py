@@ -20,7 +20,7 @@ from oracle.script.script import Script
 def retain_grad(script: Script) -> None:
     """Of a result."""
     floats = script.scene.floats
-    if t := script.choose([t for t in floats if t.grad == YES and not t.leaf and not restricted(t)]):
+    if t := script.choose([t for t in floats if t.grad == YES and not t.leaf and not t.stale]):
         script.emit(RetainGrad, t)
         script.retained.append(t)
         script.last = t

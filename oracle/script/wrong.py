@@ -197,8 +197,8 @@ def wrong_hook(script: Script) -> None:
     t = script.choose(inside)
     if t is None:
         return
-    places = ("tensor", "node", "node_pre", "multi_all", "multi_any", "post_accumulate")
-    register(script, places[scene.take(6 if t.leaf else 5)], t, WRONG_ACTIONS)
+    places = ("tensor", "node", "node_pre", "multi_all", "multi_any", *("post_accumulate",) * 4)
+    register(script, places[scene.take(9 if t.leaf else 5)], t, WRONG_ACTIONS)
     if not script.lines or script.lines[-1][0] is not Hook:
         return
     go(script, [root], True)
