@@ -37,7 +37,7 @@ _CALLS = (("mul_", "other"), ("add_", "other"), ("zero_", ""), ("sin_", ""), ("f
 
 def _write(script: Script, t: Live | None, others: tuple[Live, ...] = (), name: str = "") -> None:
     """Writes a tensor that cannot be written here."""
-    if t is None or hidden(script, t):
+    if t is None or hidden(script, t) or (t.inference and within(script, "allow_mutation")):  # torch stops halfway
         return
     key = ""
     if not name:

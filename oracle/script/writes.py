@@ -25,7 +25,7 @@ def sound(script: Script, t: Live) -> bool:
 def refused(script: Script, t: Live, others: tuple[Live, ...] = ()) -> bool:
     """Whether torch refuses to write it here."""
     scene = script.scene
-    if t.inference != scene.inference and t.inference:
+    if t.inference and (not scene.inference or within(script, "allow_mutation")):
         return True
     if not scene.recording:
         return False
