@@ -169,7 +169,8 @@ class _Base:
     def limits(self, deviation: np.ndarray) -> Limits:
         """How far apart both sides may be, if each strays as far as `SAFETY`, `FLOOR` and the oracle's error say."""
         unit = np.maximum(np.ldexp(self.eps, np.frexp(self.largest)[1] - 1), self.tiny)
-        allowed = 2.0 * (SAFETY * deviation + FLOOR * unit + self.error)
+        with np.errstate(over="ignore"):  # near the largest number, anything goes
+            allowed = 2.0 * (SAFETY * deviation + FLOOR * unit + self.error)
         start = 0
 
         def part(entry: Entry) -> Limit:

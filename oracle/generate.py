@@ -85,7 +85,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("default"),
+        Profile("default", dense=6),
         Profile("smoke", lengths=(1, 2, 3, 4, 5, 6)),
         Profile("values", statements=2, endings=(20, 36, 0, 4, 2, 2), invalid=0, wild=16),
         Profile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hypothesis.strategies import SearchStrategy
 
 from oracle import engines
-from oracle.catalogue import DRAWN
+from oracle.catalogue import CATALOGUE, DRAWN
 from oracle.check import CheckResult, check
 from oracle.choices import Source, entropy
 from oracle.compare import Divergence
@@ -164,7 +164,8 @@ def profile_of(name: str, ops: tuple[str, ...] | None) -> Profile:
 
 def ops_in(profile: Profile) -> tuple[str, ...]:
     """The ops that a profile draws, in the catalogue's order."""
-    return tuple(name for name in DRAWN if profile.ops is None or name in profile.ops)
+    drawn = CATALOGUE if profile.dense else DRAWN
+    return tuple(name for name in drawn if profile.ops is None or name in profile.ops)
 
 
 @contextmanager

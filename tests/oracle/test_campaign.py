@@ -166,7 +166,7 @@ def test_the_summary_says_what_was_done(subject: Callable[[Altered], None]) -> N
 
 def test_one_defect_is_one_finding(subject: Callable[[Altered], None]) -> None:
     subject(Altered("cumsum", hooked(torch.neg)))
-    document = run(examples=500)
+    document = run(examples=1000, profile="smoke")
     assert [finding.signature for finding in document.findings] == ["gradient:cumsum:grad:float64"]
     assert document.findings[0].members > 1
     assert len(document.findings[0].program.statements) == 2
@@ -183,7 +183,7 @@ def test_two_defects_of_one_bucket_are_two_findings(subject: Callable[[Altered],
             return made
 
     subject(Both("none", scaled(1.0)))
-    document = run(examples=500)
+    document = run(examples=1000, profile="smoke")
     assert {finding.op for finding in document.findings} == {"exp", "sin"}
     assert all(len(finding.program.statements) == 2 for finding in document.findings)
 
@@ -196,7 +196,7 @@ def test_a_defect_of_no_op_is_one_finding(subject: Callable[[Altered], None]) ->
             return torch.enable_grad()
 
     subject(Forgetful("none", scaled(1.0)))
-    document = run(examples=250)
+    document = run(examples=500, profile="smoke")
     assert [(finding.kind, finding.op) for finding in document.findings] == [("mode", "enter")]
     assert document.findings[0].members > 10
 

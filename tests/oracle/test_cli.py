@@ -15,7 +15,7 @@ import torch
 import refgrad
 from oracle import campaign, cli
 from oracle.campaign import Config, WorkerDied
-from oracle.catalogue import DRAWN
+from oracle.catalogue import CATALOGUE
 from oracle.cli import duration, main, plain
 from oracle.findings import SCHEMA, RunDocument, read_finding, read_run, write_json
 from oracle.generate import PROFILES
@@ -58,7 +58,7 @@ def test_nothing_found_is_0_and_says_what_was_done(capsys: pytest.CaptureFixture
     assert main(FUZZ) == 0
     out, err = capsys.readouterr()
     assert out.startswith("no findings in 20 programs (")
-    assert f"of {len(DRAWN)} ops, " in out
+    assert f"of {len(CATALOGUE)} ops, " in out
     assert "seed 0, profile default" in out
     assert f"torch {torch.__version__} against torch {torch.__version__}" in out
     assert out.endswith("again: refgrad fuzz --seed 0 --examples 20 --subject torch\n")
@@ -131,7 +131,7 @@ def test_json_holds_the_summary(tmp_path: Path) -> None:
     assert summary["schema"] == SCHEMA
     assert {"programs", "seconds", "findings", "discarded", "ops", "versions", "seed"} <= summary.keys()
     assert (summary["programs"], summary["findings"], summary["seed"]) == (20, 0, 3)
-    assert summary["ops"].keys() == DRAWN.keys()
+    assert summary["ops"].keys() == CATALOGUE.keys()
 
 
 def test_the_last_line_repeats_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

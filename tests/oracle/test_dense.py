@@ -197,3 +197,15 @@ def test_ops_asked_for_leave_dense_programs_out():
     source = Source(programs(profile))
     found = [source.draw(entropy(0, index)) for index in range(200)]
     assert {s.op for program in found for s in program.statements if isinstance(s, Call)} == {"sin", "mul"}
+
+
+def test_some_programs_of_the_default_profile_are_dense():
+    """At a rate at which their statements raise in less than 1 of 100."""
+    found = drawn(3000, profile=PROFILES["default"])
+    dense = [program for script, program in found if script.pace.dense]
+    assert 0.05 < len(dense) / len(found) < 0.15
+    assert {type(s) for program in dense for s in program.statements} >= set(KINDS.values())
+    faults = sum(len(run(program, TORCH).faults) for _, program in found)
+    assert faults / sum(len(program.statements) for _, program in found) < 0.01
+    for name in ("smoke", "values", "second-order"):
+        assert not any(script.pace.dense for script, _ in drawn(300, profile=PROFILES[name]))

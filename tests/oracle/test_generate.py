@@ -22,6 +22,7 @@ from oracle.program import Backward, Call, Grad, check, digest, dumps, loads
 from oracle.stats import describe
 
 TORCH = engines.get("torch")
+SPARSE = replace(PROFILES["default"], dense=0)  # for the others, see test_dense.py
 FLAWLESS = {name: replace(profile, invalid=0, dense=0) for name, profile in PROFILES.items()}
 
 
@@ -39,7 +40,7 @@ def drawn(strategy, count, origin=0):
 
 @cache
 def default_programs():
-    return drawn(programs(), 5000)
+    return drawn(programs(SPARSE), 5000)
 
 
 @pytest.mark.parametrize(("name", "count"), [("default", 3000), ("second-order", 1000), ("values", 600)])
@@ -84,7 +85,7 @@ def test_invalid_statements_come_at_their_rate():
     faults = [run(program, TORCH).fault for program in default_programs()[:3000]]
     rate = sum(fault is not None for fault in faults) / len(faults)
     assert 0.01 < rate < 0.035
-    every = replace(PROFILES["default"], invalid=1000)
+    every = replace(SPARSE, invalid=1000)
     raised = [run(program, TORCH).fault is not None for program in drawn(programs(every), 300)]
     assert sum(raised) > 150  # not all: where a graph saved nothing, going through it again is no error
 
@@ -111,7 +112,7 @@ def test_no_op_is_rare_where_hypothesis_prefers_small_numbers():
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(programs())
+    @given(programs(SPARSE))
     def take(program):
         taken.append(program)
 
@@ -223,7 +224,7 @@ def test_hypothesis_shrinks_to_the_statements_needed(name):
         )
 
     quick = settings(max_examples=3000, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    program = find(programs(), fits, settings=quick)
+    program = find(programs(SPARSE), fits, settings=quick)
     assert len(program.statements) == 2, dumps(program)
 
 

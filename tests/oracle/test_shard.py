@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture import engine, providers
 
 from oracle import shrink
-from oracle.catalogue import DRAWN
+from oracle.catalogue import CATALOGUE
 from oracle.check import CheckResult, check
 from oracle.choices import Source, Unsupported, entropy, isolated, simplify
 from oracle.compare import HarnessError
@@ -50,7 +50,7 @@ assert DIVERGENCE is not None
 def test_a_shard_runs_as_many_programs_as_it_is_told() -> None:
     result = run_shard(TASK)
     assert (result.index, result.programs, result.cases) == (0, 60, ())
-    assert set(result.ops) == set(DRAWN)
+    assert set(result.ops) == set(CATALOGUE)
     assert sum(result.ops.values()) <= result.statements
 
 
