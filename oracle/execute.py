@@ -18,6 +18,7 @@ from oracle.program import (
     Enter,
     Gradient,
     Literal,
+    MakeDual,
     Program,
     ProgramError,
     ReadGrad,
@@ -220,7 +221,7 @@ class Course:
             else:
                 if known and not (own and called):
                     same = next((k for k in known if tensor is tensors[k]), None)
-                if self.inference and type(statement) is Call and not self.inference.isdisjoint(statement.inputs):
+                if self.inference and not self.inference.isdisjoint(_looked_into(statement)):
                     self.inference.add(number)
                 if own and type(statement) is UnpackDual:
                     self.tangents.add(number)
@@ -240,6 +241,8 @@ class Course:
             elif number in self.inference:  # torch writes in place inside, and counts it there
                 assert seen.version is not None
                 since = seen.version - self.versions.setdefault(number, seen.version)
+                if not full:
+                    seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
                 return seen._replace(version=since, is_view=None)
             return seen
         seen = self.engine.observe(tensor, full, None, number, same)
@@ -297,11 +300,11 @@ class Course:
         state: list[Observation | None] = []
         grads: list[Observation | None] = []
         try:
-            observe, homes, loose = self.engine.observe, self.homes, self.plan.loose
+            observe, homes, loose, lent = self.engine.observe, self.homes, self.plan.loose, self.plan.lent
             for number, tensor in enumerate(self.tensors):
                 if tensor is None:
                     state.append(None)
-                elif number in loose or self.inference:
+                elif number in loose or self.inference or number in lent:
                     state.append(self.look(number))
                 else:
                     state.append(observe(tensor, True, homes, number))
@@ -335,6 +338,18 @@ class Course:
 def _fault(statement: int | None, error: Exception, observing: bool) -> Fault:
     message = (str(error).splitlines() or [""])[0]
     return Fault(statement, builtin(type(error)), message, observing)
+
+
+def _looked_into(statement: Statement) -> Sequence[int]:
+    """What a statement makes tensors of."""
+    match statement:
+        case Call():
+            return statement.inputs
+        case MakeDual():
+            return (statement.primal,)
+        case UnpackDual():
+            return (statement.tensor,)
+    return ()
 
 
 def builtin(cls: type) -> str:

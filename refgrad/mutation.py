@@ -17,6 +17,11 @@ OUTSIDE = (
 )
 
 
+def without_cycle(tensor: Tensor) -> Tensor:
+    """What a graph may keep of a tensor: the tensor itself, so that new `.data` shows, unless that keeps its node."""
+    return tensor.detach() if tensor._computed() else tensor
+
+
 class Handle:
     """What a graph keeps of a saved tensor."""
 
@@ -42,7 +47,7 @@ class Spared:
                 return handle
         handle = Handle()
         handles.add(handle)
-        self.original[handle] = tensor.detach()  # with its node it would be a cycle
+        self.original[handle] = without_cycle(tensor)
         return handle
 
     def unpack(self, handle: Handle) -> Tensor:

@@ -282,6 +282,8 @@ class Scene:
             out.link = name
             if inference:
                 out.inference = out.alias is None or out.alias.inference
+            elif out.alias is not None and out.alias.inference:  # a view of one is one
+                out.inference = True
             if not out.low <= out.high:  # inf - inf
                 out.low, out.high = -inf, inf
             if out.dtype in FLOATS:

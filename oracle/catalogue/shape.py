@@ -330,6 +330,13 @@ def _copy(scene: Scene) -> Drawn:
     return _one(x, {}, x.shape, x.dense, view=False)
 
 
+def _detached(scene: Scene) -> Drawn | None:
+    x = scene.tensor()
+    if x.inference and not scene.inference:  # to torch that is half a normal tensor
+        return None
+    return _one(x, {}, x.shape, x.dense, view=False)
+
+
 def _contiguous(scene: Scene) -> Drawn:
     x = scene.tensor()
     return _one(x, {}, x.shape, True)
@@ -380,6 +387,6 @@ SPECS = [
     _viewing("narrow", _narrow, dim=_DIM, start=integer(), length=integer(0)),
     _viewing("select", _select, dim=_DIM, index=integer()),
     _moving("clone", _copy),
-    OpSpec("detach", "shape", "method", "detach", _copy, gradient="cut", aliases=True),
+    OpSpec("detach", "shape", "method", "detach", _detached, gradient="cut", aliases=True),
     _viewing("contiguous", _contiguous, "method"),
 ]

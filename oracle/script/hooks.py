@@ -23,7 +23,7 @@ def hookable(script: Script) -> list[Live]:
     and cannot be renewed, and torch was seen to crash there. And where a tensor with hooks is then given another
     shape in place, torch registers more of them on the node that it had before.
     """
-    return [t for t in script.scene.floats if t.grad == YES and not t.stale and t not in script.turned]
+    return [t for t in script.scene.floats if t.grad == YES and not t.stale and t not in script.unhookable]
 
 
 def hook(script: Script) -> None:

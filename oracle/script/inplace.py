@@ -270,6 +270,8 @@ def _reshaped(how: str) -> Rule:
 
     def rule(script: Script, t: Live) -> Write | None:
         scene, shape = script.scene, t.shape
+        if t.leaf and t.grad:  # under no_grad torch lets it, and then takes gradients of the old shape only
+            return None
         n = len(shape)
         params: dict[str, Any] = {}
         if how == "unsqueeze":

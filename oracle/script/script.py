@@ -70,7 +70,7 @@ class Script:
         self.hooks: list[Hooked] = []
         self.hooked = 0  # numbers given to hooks
         self.watched: list[Live] = []  # with hooks of their own
-        self.turned: list[Live] = []  # of these, those that were then given another shape: see `hooks.hookable`
+        self.unhookable: list[Live] = []  # whose node is not where torch would register, or an own business
 
     def emit(self, kind: type, *fields: Any, outputs: tuple[Live, ...] = ()) -> None:
         """Adds a statement with these fields."""

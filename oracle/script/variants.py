@@ -120,6 +120,7 @@ def any_grad(script: Script, root: Live) -> None:
         given = (numbers(script, (2, *root.shape), root.dtype),)
         for out in outputs:
             out.shape = (2, *out.shape)
+            script.unhookable.append(out)  # how gradients by the batch come about is an engine's own business
     if len(roots) > 1:
         for out in outputs:
             out.grad = MAYBE if create else NO

@@ -191,7 +191,7 @@ def view(script: Script, names: tuple[str, ...] = ()) -> None:
             name = among[scene.take(len(among))]
         if name in RULES:
             x = script.choose([t for t in scene.floats if not t.stale and t.grad != MAYBE])
-            drawn = None if x is None or _unfit(name, x) else RULES[name](script, x)
+            drawn = None if x is None or _unfit(script, name, x) else RULES[name](script, x)
         else:
             spec = CATALOGUE[name]
             drawn = spec.draw(scene) if spec.draw else None
@@ -202,11 +202,15 @@ def view(script: Script, names: tuple[str, ...] = ()) -> None:
             return
 
 
-def _unfit(name: str, x: Live) -> bool:
-    """Whether an op says more about an engine than about the program, or raises here."""
+def _unfit(script: Script, name: str, x: Live) -> bool:
+    """Whether an op says more about an engine than about the program, or raises here.
+
+    Detached outside of inference mode, an inference tensor is half a normal one to torch: it can be written, and
+    counts that.
+    """
     if x.link == "grad":  # whether it is a view, and how it lies in memory
         return name not in ("detach", "tensor_of", "clone")
-    return x.inference and name in ("parameter", "deepcopy")
+    return x.inference and (name in ("parameter", "deepcopy") or (name in DETACHED and not script.scene.inference))
 
 
 def call(script: Script, name: str, drawn: Drawn) -> None:

@@ -17,7 +17,7 @@ def sound(script: Script, t: Live) -> bool:
         return False
     # torch fails an assertion where it has to move the hook of `retain_grad` to the node of a write, and looks
     # for it at another output than the first, or at the node from before the tensor was reshaped.
-    if any(m in script.retained and m in script.odd for m in (t, base(t))):
+    if any(m in script.retained and base(m) is base(t) for m in script.odd):
         return False
     return not (hidden(script, t) or (altering(script) and not script.scene.recording))
 
@@ -93,7 +93,7 @@ def call(script: Script, name: str, t: Live, drawn: Write) -> None:
         t.dense = t.dense and (name not in ("t_", "transpose_") or len(t.shape) < 2)
         t.shape = drawn.shape
         if t in script.watched:
-            script.turned.append(t)
+            script.unhookable.append(t)
         if t in script.retained:
             script.odd.append(t)
         if name in ("set_", "resize_"):

@@ -159,8 +159,15 @@ def _batched_seeds(outputs: Sequence[Any], gradients: Sequence[Any], create_grap
 
 def _stacked(found: list[list[Tensor | None]], create_graph: bool) -> list[Tensor | None]:
     """The results of several passes in one tensor for each input; None where no gradient arrives."""
+    made: dict[int, Tensor] = {}  # inputs that are the same have one result
+    results: list[Tensor | None] = []
     with set_grad_enabled(create_graph):
-        return [None if column[0] is None else stack(column) for column in zip(*found, strict=True)]
+        for column in zip(*found, strict=True):
+            first = column[0]
+            if first is not None and id(first) not in made:
+                made[id(first)] = stack(column)
+            results.append(None if first is None else made[id(first)])
+    return results
 
 
 def _edges(outputs: Sequence[Tensor | GradientEdge]) -> list[Edge]:

@@ -13,7 +13,7 @@ from refgrad.counters import UNCOUNTED
 from refgrad.devices import device
 from refgrad.graph import AccumulateGrad, Node, RemovableHandle
 from refgrad.modes import local
-from refgrad.mutation import Spared
+from refgrad.mutation import Spared, without_cycle
 from refgrad.ops.conversion import move
 from refgrad.saved import pop_hooks, push_hooks
 from refgrad.tensor import Tensor
@@ -105,7 +105,7 @@ class save_on_cpu(saved_tensors_hooks):
 
 
 def _to_cpu(tensor: Tensor) -> tuple[device, Tensor]:
-    return tensor.device, move(tensor.detach(), device("cpu"))
+    return tensor.device, move(without_cycle(tensor), device("cpu"))
 
 
 def _from_cpu(packed: tuple[device, Tensor]) -> Tensor:

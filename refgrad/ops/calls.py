@@ -52,7 +52,7 @@ def unary(op: Op) -> Callable[..., Tensor]:
         result._counter = [0]
         if input._rg and differentiable and modes.grad_enabled:
             edge = input._edge or input._gradient_edge()
-            plan = plans[edge is not NO_EDGE]
+            plan = plans[1]
             node: OpNode = _new(node_class)
             node.next_functions = (edge,)
             node.plan = plan

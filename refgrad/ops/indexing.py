@@ -209,6 +209,7 @@ _index_put_op = Op(
     },
     inputs=("self", "values"),
     jvp="linear",
+    saves_params=True,
 )
 
 

@@ -231,6 +231,7 @@ class OpNode(Node):
     def _undefined(self) -> None:
         if self.saved is None:
             raise RuntimeError(FREED)
+        self._unpack()
         self._arrays()
 
     def _unpacked(self, k: int) -> Any:
@@ -585,7 +586,8 @@ class Op:
         edges = node.next_functions = tuple(
             [t._edge or t._gradient_edge() if isinstance(t, Tensor) else NO_EDGE for t in sources]
         )
-        if not joint:  # a view that requires grad for its base's sake only has no edge, and nothing is saved for it
+        # A view that requires grad for its base's sake only has no edge, and nothing is saved for it among others.
+        if not joint and len(edges) > 1:
             for k, edge in zip(self.connected, edges, strict=True):
                 if edge is NO_EDGE:
                     mask &= ~(1 << k)

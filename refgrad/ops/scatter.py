@@ -207,8 +207,10 @@ _take_op = Op(
     "take",
     _take,
     {
-        "self": lambda F, g, self_shape, index: F.reshape(
-            F.put_add(F.reshape(F.new_zeros(g, shape=self_shape), shape=(-1,)), index, g), shape=self_shape
+        # torch saves all of `self`: a write to it is an error
+        "self": lambda F, g, self, index: F.reshape(
+            F.put_add(F.reshape(F.new_zeros(g, shape=tuple(self.shape)), shape=(-1,)), index, g),
+            shape=tuple(self.shape),
         )
     },
     inputs=("self", "index"),

@@ -130,8 +130,9 @@ _index_copy_op = Op(
     _index_copy,
     {
         "self": lambda F, g, index, dim: F.index_fill_number(g, index, value=0.0, dim=dim),
-        "source": lambda F, g, source_shape, index, dim: F.reshape(
-            F.index_select(g, index, dim=dim), shape=source_shape
+        # torch saves all of `source`: a write to it is an error
+        "source": lambda F, g, source, index, dim: F.reshape(
+            F.index_select(g, index, dim=dim), shape=tuple(source.shape)
         ),
     },
     inputs=("self", "index", "source"),

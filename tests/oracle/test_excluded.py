@@ -56,6 +56,38 @@ def test_torch_finds_no_node_of_a_leaf_in_inference_mode():
         torch.autograd.graph.get_gradient_edge(x)
 
 
+@pytest.mark.parametrize("detached", [torch.Tensor.detach, lambda x: x.data])
+def test_torch_lets_detached_inference_tensors_be_written(detached):
+    with torch.inference_mode():
+        x = torch.ones(2)
+    with pytest.raises(RuntimeError, match="Inplace update to inference tensor"):
+        x.add_(1)
+    y = detached(x)
+    assert y.is_inference() and y.add_(1)._version == 1
+
+
+def test_torch_registers_hooks_on_the_node_that_a_reshaped_tensor_had_before():
+    seen = []
+    y = result()
+    y.register_hook(lambda gradient: seen.append(("first", tuple(gradient.shape))))
+    y.t_()
+    y.register_hook(lambda gradient: seen.append(("second", tuple(gradient.shape))))
+    assert y.shape == (1, 2)
+    y.sum().backward()
+    assert seen == [("first", (2, 1)), ("second", (2, 1))]
+
+
+def test_torch_takes_gradients_of_a_reshaped_leaf_in_its_old_shape_only():
+    x = torch.ones(2, 1, requires_grad=True)
+    y = x * 1
+    with torch.no_grad():
+        x.t_()
+    with pytest.raises(RuntimeError, match="expected shape compatible with .2, 1."):
+        torch.autograd.grad(x, x, torch.ones(1, 2))
+    y.sum().backward()
+    assert x.grad.shape == (2, 1) != x.shape
+
+
 # What nodes save: a write to it has to be seen
 
 

@@ -161,4 +161,12 @@ def backward_into_a_dict_of_inputs(torch):
     return x.grad, y.grad
 
 
+@case()
+def the_same_input_twice_has_one_result(torch):
+    x, w = leaf(torch, 1, 2), leaf(torch, 3, 4)
+    rows = torch.ones(3, 2, dtype=torch.float64)
+    a, b, c = torch.autograd.grad(x * w, (x, x, w), rows, is_grads_batched=True, create_graph=True)
+    return a is b, a is c, a.detach(), torch.autograd.grad(a.sum(), b)
+
+
 test_as_torch = as_torch(__name__)

@@ -660,6 +660,49 @@ def inference_tensors_are_not_written_where_mutation_is_allowed(torch):
 
 
 @case(87)
+def new_data_of_what_was_saved_shows(torch):
+    found = []
+    for saving in (torch.autograd.graph.save_on_cpu, torch.autograd.graph.allow_mutation_on_saved_tensors):
+        for requires in (False, True):
+            w, x = leaf(torch, 1, 2), leaf(torch, 3, 4).detach().requires_grad_(requires)
+            with saving():
+                total = (w * x).sum()
+                x.data = leaf(torch, 5, 6).detach()
+                found.append(torch.autograd.grad(total, w))
+    return found
+
+
+@case(53)
+def a_view_without_an_edge_is_saved_by_an_op_of_its_own(torch):
+    x = leaf(torch, 1, 2)
+    with torch.no_grad():
+        v = x.view(2, 1)
+    found = []
+    for make in (lambda: v.sin(), lambda: v * v):
+        y = make().sum()
+        found += [y.requires_grad, error(y.backward), error(y.backward), x.grad]
+    return found
+
+
+@case(53)
+def undefined_gradients_look_at_what_hooks_saved(torch):
+    class Nothing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return None
+
+    x, log = leaf(torch, 1, 2), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.tolist(), lambda v: log.append(v) or torch.tensor(v)):
+        y = x.sin()
+    Nothing.apply(y).sum().backward()
+    return log, x.grad, error(Nothing.apply(y).sum().backward)
+
+
+@case(87)
 def mutation_contexts_do_not_nest(torch):
     allow = torch.autograd.graph.allow_mutation_on_saved_tensors
     with allow():
