@@ -108,7 +108,9 @@ def compare(program: Program, subject: Trace, oracle: Trace, limits: Limits | No
             limit = limits.grads[tensor] if limits else None
             if kind := _kind(mine, true, "grad", limit):
                 place = made.get(tensor, Place(None, tensor, "value"))
-                place = Place(_last_change(program, place.statement), tensor, "grad")
+                changed = _last_change(program, place.statement)
+                what = "grad" if changed is None or changed != place.statement else "grad after"
+                place = Place(changed, tensor, what)
                 return _describe(program, kind, place, mine, true, limit)
     return None
 

@@ -238,11 +238,13 @@ class Course:
                 seen = seen._replace(grad_fn=UNREAD)
             if seen.is_inference:
                 self.inference.add(number)
-            elif number in self.inference:  # torch writes in place inside, and counts it there
+            elif number in self.inference:  # torch writes in place inside, counts it there, and may make it a view
                 assert seen.version is not None
                 since = seen.version - self.versions.setdefault(number, seen.version)
                 if not full:
                     seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
+                elif seen.grad_fn is not None:
+                    seen = seen._replace(grad_fn=UNREAD)
                 return seen._replace(version=since, is_view=None)
             return seen
         seen = self.engine.observe(tensor, full, None, number, same)
@@ -324,7 +326,8 @@ class Course:
     def cotangents(self, gradients: Sequence[Gradient], copied: bool = False) -> list[Any]:
         """The gradients that a statement brings along; `copied`: tensors of the program as copies.
 
-        Without `create_graph` torch may make a view of a gradient the `.grad` of a leaf, and later write to it.
+        Without `create_graph` torch may make a view of a gradient the `.grad` of a leaf, and later write to it, or return
+        a view of it.
         """
         given: list[Any] = [
             self.engine.literal(g) if type(g) is Literal else self.tensors[g] if type(g) is int else g

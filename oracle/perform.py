@@ -90,7 +90,7 @@ def _grad(course: Course, grad: Grad) -> Sequence[Tensor | None]:
     return course.engine.grad(
         course.get(grad.outputs),
         course.get(grad.inputs),
-        course.cotangents(grad.gradients),
+        course.cotangents(grad.gradients, not grad.create_graph),
         grad.retain_graph,
         grad.create_graph,
         grad.allow_unused,

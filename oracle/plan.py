@@ -103,7 +103,7 @@ def plan(program: Program) -> Plan:
             case RetainGrad() | RequiresGrad():
                 watched.add(statement.tensor)
             case UnpackDual():  # of the two, only the tangent is a derivative
-                derived.update(made[1:])
+                derived.update(made if statement.tensor in derived else made[1:])
                 gradients.update(made[1:])
             case MakeDual():
                 lent.add(statement.tangent)

@@ -156,7 +156,7 @@ def _arguments(statement: Backward | Grad) -> list[str]:
     roots = statement.roots if isinstance(statement, Backward) else statement.outputs
     alone = isinstance(statement, Backward) and len(roots) == len(statement.gradients) == 1 and not statement.edges
     if any(gradient is not None for gradient in statement.gradients) or len(roots) != len(statement.gradients):
-        copied = ".clone()" if isinstance(statement, Backward) and not statement.create_graph else ""
+        copied = "" if statement.create_graph else ".clone()"
         given = [gradient_source(g) + (copied if type(g) is int else "") for g in statement.gradients]
         arguments.append(given[0] if alone else f"[{', '.join(given)}]")
     if statement.retain_graph is not None:

@@ -553,9 +553,15 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
         if before is None:
             leaf = variable._data
             found = gradient if raw else gradient._data
+            if found.shape != leaf.shape and _lies_as(found, leaf):  # as torch takes it: the leaf was reshaped in place
+                variable._grad = wrap(found.copy())
+                return
             made = MODULES[type(leaf)].empty_like(leaf, order=copy_order(leaf), dtype=found.dtype)
-            made[...] = found
-            variable._grad = wrap(made)
+            if found.shape == leaf.shape:
+                made[...] = found
+                variable._grad = wrap(made)
+            else:
+                variable._grad = wrap(made).copy_(_as_tensor(gradient) if raw else gradient)
         elif not raw:
             before.add_(gradient)
         else:
@@ -577,6 +583,14 @@ def _accumulate(variable: Tensor, gradient: Any, raw: bool) -> None:
             bump(variable._grad._counter)  # torch copies into it
     else:
         variable._grad = before + gradient
+
+
+def _lies_as(gradient: Array, leaf: Array) -> bool:
+    """Whether a gradient of another shape than its leaf's has the layout that torch wants for it."""
+    if not is_dense(leaf):
+        return True
+    strides = zip(gradient.shape, gradient.strides, leaf.strides, strict=False)
+    return all(size == 1 or mine == theirs for size, mine, theirs in strides)
 
 
 def _add_into(data: Array, gradient: Array, out: Array) -> None:

@@ -171,16 +171,18 @@ class Node:
 class AccumulateGrad(Node):
     """The end of every path: adds a gradient into the `.grad` of a leaf.
 
-    It keeps the leaf alive, while the leaf refers to it weakly.
+    It keeps the leaf alive, while the leaf refers to it weakly. It takes gradients of the shape that the leaf had
+    when it was made, also after the leaf was given another in place.
     """
 
-    __slots__ = ("variable",)
+    __slots__ = ("shape", "variable")
 
     label = "torch::autograd::AccumulateGrad"
     _sequence = float("inf")  # as soon as it is ready, before any other node
 
     def __init__(self, variable: Tensor) -> None:
         self.variable = variable
+        self.shape = variable._data.shape
         self.next_functions = ()
         self._hooks = None
         if anomaly.enabled:
@@ -188,7 +190,7 @@ class AccumulateGrad(Node):
 
     @property
     def _meta(self) -> Any:
-        return ((self.variable._data.shape, self.variable._gradient_dtype()),)
+        return ((self.shape, self.variable._gradient_dtype()),)
 
 
 def modified_in_place(saved: Tensor, expected: int, output_of: str | None) -> RuntimeError:

@@ -636,6 +636,8 @@ class Tensor:
             raise RuntimeError(
                 "data set to a tensor that requires gradients must be floating point or complex dtype"
             )
+        if value._data.dtype != self._data.dtype:
+            self._accumulate = None  # it takes gradients of the old dtype
         self._data = value._data
 
     @data.deleter

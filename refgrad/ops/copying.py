@@ -14,6 +14,7 @@ import numpy as np
 
 from refgrad.counters import bump, fresh
 from refgrad.devices import MODULES, as_device, module_for
+from refgrad.layout import is_dense
 from refgrad.tensor import Tensor
 
 __all__: list[str] = []
@@ -34,16 +35,20 @@ def _leaf(kind: type[Tensor], data: Any, requires_grad: bool) -> Tensor:
     return t
 
 
-def _memory(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int]:
-    """The array that owns the memory of another one, as a row of elements, and where in it, in bytes, that starts."""
+def _memory(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int, tuple[int, ...]]:
+    """The memory that an array looks into, as a row of elements; where in it, in bytes, it starts; its strides.
+
+    Memory with gaps, which NumPy lends us from elsewhere, is not kept: the array alone is.
+    """
     owner: Any = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    if not (owner.flags.c_contiguous or owner.flags.f_contiguous) or not array.size:
+    if not array.size or not is_dense(owner):
         owner = array.copy()
-        return owner.reshape(-1), 0
+        return owner.reshape(-1), 0, owner.strides
     address = MODULES[np.ndarray].address
-    return owner.reshape(-1, order="A"), address(array) - address(owner)
+    row = owner.transpose(sorted(range(owner.ndim), key=owner.strides.__getitem__, reverse=True)).reshape(-1)
+    return row, address(array) - address(owner), array.strides
 
 
 def _looking_into(memory: Any, offset: int, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
@@ -57,13 +62,13 @@ def _copied_data(data: Any, memo: dict[int, Any]) -> Any:
     if type(data) is not np.ndarray:
         module = MODULES[type(data)]
         return module.copy_to(data, module.device_of(data))
-    memory, offset = _memory(data)
+    memory, offset, strides = _memory(data)
     key = MODULES[np.ndarray].address(memory)
     copied = memo.get(key)
     if not isinstance(copied, np.ndarray):
         copied = memo[key] = memory.copy()
         memo.setdefault(id(memo), []).append(memory)  # alive as long as its address is in use
-    return _looking_into(copied, offset, data.dtype, data.shape, data.strides)
+    return _looking_into(copied, offset, data.dtype, data.shape, strides)
 
 
 def deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
@@ -124,8 +129,8 @@ def reduce(self: Tensor, protocol: Any = 0) -> tuple[Any, ...]:
     """How to pickle a tensor: as a leaf; hooks are dropped with a UserWarning."""
     _warn_of_hooks(self)
     data = MODULES[type(self._data)].to_host(self._data)
-    memory, offset = _memory(data)
-    state = (type(self), memory, offset, data.dtype, data.shape, data.strides, str(self.device), self._rg)
+    memory, offset, strides = _memory(data)
+    state = (type(self), memory, offset, data.dtype, data.shape, strides, str(self.device), self._rg)
     return _unpickled, state, _attributes(self) or None
 
 

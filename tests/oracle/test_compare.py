@@ -214,7 +214,8 @@ def test_what_is_left_at_the_end_is_compared() -> None:
         "sin",
     )
     found = find(Program(PROGRAM.leaves, (SIN, EXP)), Leaking("altered", torch))
-    assert (found.kind, found.what, found.statement, found.tensor) == ("none", "grad", 0, 1)
+    assert (found.kind, found.what, found.statement, found.tensor) == ("none", "grad after", 0, 1)
+    assert found.message.startswith("t1.grad, after statement 0 (sin): ")
 
 
 def test_the_first_divergence_in_the_program_counts() -> None:

@@ -257,6 +257,55 @@ def grad_of_an_old_shape(torch):
     return error((x * 2).sum().backward), x.grad
 
 
+def _reshaped_and_used(torch, reshape, use, alive):
+    x = torch.arange(6.0, dtype=torch.float64).reshape(2, 3).clone().requires_grad_()
+    before = x * 2 if alive else None
+    x.requires_grad_(False)
+    reshape(x)
+    x.requires_grad_(True)
+    seen = []
+    for _ in range(2):
+        made = use(x)
+        cotangent = torch.arange(1.0, 1 + made.numel(), dtype=torch.float64).reshape(made.shape)
+        seen += [error(made.backward, cotangent), x.grad, x.grad is not None and x.grad.stride()]
+    if alive:
+        seen += [error(before.backward, torch.ones(2, 3, dtype=torch.float64)), x.grad]
+    return seen
+
+
+RESHAPES = [
+    lambda x: x.t_(),
+    lambda x: x.unsqueeze_(0),
+    lambda x: x.unsqueeze_(-1),
+    lambda x: x.resize_(3),
+    lambda x: x.resize_(1, 3),
+    lambda x: x.resize_(3, 3),
+]
+
+
+@case(14)
+def gradients_have_the_shape_of_the_leaf_when_its_node_was_made(torch):
+    """The node lives as long as a graph with it."""
+    uses = [lambda x: x * 3, lambda x: x + x.new_ones((4, 1, 1)), lambda x: x.sum()]
+    return [_reshaped_and_used(torch, r, use, True) for r in RESHAPES for use in uses]
+
+
+@case(14)
+def a_leaf_without_a_graph_takes_gradients_of_its_new_shape(torch):
+    return [_reshaped_and_used(torch, r, lambda x: x * 3, False) for r in RESHAPES]
+
+
+@case(14)
+def new_data_of_another_dtype_have_a_node_of_their_own(torch):
+    def swap(x):
+        x.data = torch.ones(3, 2, dtype=torch.float32)
+
+    def same(x):
+        x.data = torch.ones(3, 2, dtype=torch.float64)
+
+    return [_reshaped_and_used(torch, f, lambda x: x * 3, alive) for f in (swap, same) for alive in (True, False)]
+
+
 @case(43)
 def grad_dtype(torch):
     x = torch.tensor([1.0, 2.0], requires_grad=True)

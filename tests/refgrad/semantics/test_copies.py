@@ -77,4 +77,12 @@ def a_shallow_copy_shares_values_and_is_a_leaf(torch):
     return x, y, y.data_ptr() == x.data_ptr()
 
 
+@case(10)
+def copies_keep_any_order_of_dense_memory(torch):
+    x = torch.arange(12.0).reshape(2, 3, 2).transpose(1, 2).clone().requires_grad_()
+    x.backward(torch.arange(12.0).reshape(2, 2, 3))  # whose gradient owns its memory, in the order of the leaf
+    made = copy.deepcopy(x), copy.deepcopy(x.grad), pickle.loads(pickle.dumps(x.grad))
+    return x.grad.stride(), made, made[0].grad, [t.stride() for t in made]
+
+
 test_as_torch = as_torch(__name__)
