@@ -107,10 +107,12 @@ class Course:
             self.skip(index, statement)
             return
         observing = False
-        count = len(self.tensors)
+        count, noted = len(self.tensors), len(self.places)
         try:
             made = PERFORM[type(statement)](self, statement)
             observing = True
+            if index in self.plan.unordered:
+                self.order_calls(noted)
             if made is not None:
                 self.keep(made, statement)
             if index in self.plan.written:
@@ -122,6 +124,8 @@ class Course:
         except Skipped:
             self.skip(index, statement)
         except Exception as error:
+            if index in self.plan.unordered and not observing:
+                self.order_calls(noted)
             del self.tensors[count:]
             self.leave_out(created(statement))
             self.fail(_fault(index, error, observing))
@@ -248,6 +252,8 @@ class Course:
                 return seen._replace(version=since, is_view=None)
             return seen
         seen = self.engine.observe(tensor, full, None, number, same)
+        if seen.is_inference:
+            self.inference.add(number)
         if not full:  # whether it is a view, and so was left unread, is an engine's own business
             seen = seen._replace(is_leaf=None, grad_fn=UNREAD, output_nr=None)
         elif number in self.plan.lent and seen.grad_fn is not None:
@@ -290,6 +296,17 @@ class Course:
             seen = None if gradient is None else Observation(*self.engine.observe(gradient)[:5])
             self.note(Place(self.at, number, "gradient", part), seen)
 
+    def order_calls(self, start: int) -> None:
+        """Brings the calls of hooks noted from there on into the order of the hooks, those of each as they were."""
+        hook, keyed = -1, []
+        for place, entry in zip(self.places[start:], self.seen[start:], strict=True):
+            if place.what == "hook":
+                hook = place.tensor or 0
+            keyed.append((hook, place, entry))
+        keyed.sort(key=lambda item: item[0])
+        self.places[start:] = [place for _, place, _ in keyed]
+        self.seen[start:] = [entry for _, _, entry in keyed]
+
     def rehome(self) -> None:
         """Finds out anew which tensors share memory, since one of them changed its own."""
         self.homes.clear()
@@ -323,19 +340,16 @@ class Course:
         tensors = self.tensors
         return [tensors[i] for i in numbers]
 
-    def cotangents(self, gradients: Sequence[Gradient], copied: bool = False) -> list[Any]:
-        """The gradients that a statement brings along; `copied`: tensors of the program as copies.
+    def cotangents(self, gradients: Sequence[Gradient]) -> list[Any]:
+        """The gradients that a statement brings along, tensors of the program as copies.
 
-        Without `create_graph` torch may make a view of a gradient the `.grad` of a leaf, and later write to it, or return
-        a view of it.
+        torch may return such a tensor itself, or make a view of it the `.grad` of a leaf and later write to it.
         """
-        given: list[Any] = [
-            self.engine.literal(g) if type(g) is Literal else self.tensors[g] if type(g) is int else g
+        tensors: Sequence[Any] = self.tensors
+        return [
+            self.engine.literal(g) if type(g) is Literal else tensors[g].clone() if type(g) is int else g
             for g in gradients
         ]
-        if copied:
-            return [g.clone() if type(at) is int else g for at, g in zip(gradients, given, strict=True)]
-        return given
 
 
 def _fault(statement: int | None, error: Exception, observing: bool) -> Fault:

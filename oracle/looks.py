@@ -34,7 +34,8 @@ def look_at(program: Program, divergence: Divergence, trace: Trace) -> Look:
     if divergence.kind == "mode":
         return _modes(program, divergence, trace)
     if divergence.kind == "hook":
-        return Look("calls of hooks", '[(c["hook"], len(c["gradients"]), c["grad mode"]) for c in calls]')
+        calls = '[(c["hook"], len(c["gradients"]), c["grad mode"]) for c in calls]'
+        return Look("calls of hooks", f"sorted({calls})" if at in plan(program).unordered else calls)
     if divergence.what == "gradient":
         return _given(divergence, place, trace)
     if divergence.kind == "edges":

@@ -78,7 +78,7 @@ def _fits(tensors: Sequence[Tensor]) -> bool:
 def _backward(course: Course, backward: Backward) -> None:
     course.engine.backward(
         course.get(backward.roots),
-        course.cotangents(backward.gradients, not backward.create_graph),
+        course.cotangents(backward.gradients),
         backward.retain_graph,
         backward.create_graph,
         None if backward.inputs is None else course.get(backward.inputs),
@@ -90,7 +90,7 @@ def _grad(course: Course, grad: Grad) -> Sequence[Tensor | None]:
     return course.engine.grad(
         course.get(grad.outputs),
         course.get(grad.inputs),
-        course.cotangents(grad.gradients, not grad.create_graph),
+        course.cotangents(grad.gradients),
         grad.retain_graph,
         grad.create_graph,
         grad.allow_unused,

@@ -49,6 +49,8 @@ class Plan(NamedTuple):
     lent: the tensors that became tangents: by which op a write to the dual goes into them is an engine's own business.
     written: for each statement that writes, the tensors that may show it, the one written first.
     ends: for each Enter its Exit.
+    unordered: the passes from gradients; by which nodes these were computed, and so the order in which hooks of
+    different tensors run, is an engine's own business.
     gentle: whether the program can tell a tensor from another with the same history and numbers.
     """
 
@@ -58,6 +60,7 @@ class Plan(NamedTuple):
     lent: frozenset[int]
     written: dict[int, tuple[int, ...]]
     ends: dict[int, int]
+    unordered: frozenset[int]
     gentle: bool
 
 
@@ -71,6 +74,7 @@ def plan(program: Program) -> Plan:
     lent: set[int] = set()
     entered: list[int] = []
     ends: dict[int, int] = {}
+    unordered: set[int] = set()
     writes = gentle = False
     for index, statement in enumerate(program.statements):
         if isinstance(statement, Call):
@@ -93,11 +97,15 @@ def plan(program: Program) -> Plan:
         match statement:
             case Backward():
                 watched.update(statement.inputs or ())
+                if derived and not derived.isdisjoint(statement.roots):
+                    unordered.add(index)
             case Enter():
                 entered.append(index)
             case Exit():
                 ends[entered.pop()] = index
             case Grad() | ReadGrad():
+                if derived and type(statement) is Grad and not derived.isdisjoint(statement.outputs):
+                    unordered.add(index)
                 derived.update(made)
                 gradients.update(made)
             case RetainGrad() | RequiresGrad():
@@ -123,6 +131,7 @@ def plan(program: Program) -> Plan:
         frozenset(lent),
         written(program) if writes else {},
         ends,
+        frozenset(unordered),
         gentle,
     )
 

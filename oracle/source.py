@@ -156,8 +156,7 @@ def _arguments(statement: Backward | Grad) -> list[str]:
     roots = statement.roots if isinstance(statement, Backward) else statement.outputs
     alone = isinstance(statement, Backward) and len(roots) == len(statement.gradients) == 1 and not statement.edges
     if any(gradient is not None for gradient in statement.gradients) or len(roots) != len(statement.gradients):
-        copied = "" if statement.create_graph else ".clone()"
-        given = [gradient_source(g) + (copied if type(g) is int else "") for g in statement.gradients]
+        given = [gradient_source(g) + (".clone()" if type(g) is int else "") for g in statement.gradients]
         arguments.append(given[0] if alone else f"[{', '.join(given)}]")
     if statement.retain_graph is not None:
         arguments.append(f"retain_graph={statement.retain_graph}")

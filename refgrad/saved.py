@@ -68,11 +68,12 @@ class Packed:
     Python number.
     """
 
-    __slots__ = ("dual", "edge", "number", "packed", "unpack")
+    __slots__ = ("astray", "dual", "edge", "number", "packed", "unpack")
 
     def __init__(self, tensor: Tensor, hooks: Pair, *, output: bool = False, number: bool = False) -> None:
         pack, self.unpack = hooks
         self.edge: Edge = tensor._gradient_edge() if tensor._rg and not output else NO_EDGE
+        self.astray = not output and tensor._inherits and self.edge is NO_EDGE  # requires grad, which goes nowhere
         self.number = number
         level = local.modes.forward
         self.dual: Any = tensor._dual if level is not None and level.tangent(tensor) is not None else None
@@ -92,6 +93,7 @@ class Packed:
         made = cls(tensor.detach(), hooks)
         if not output:
             made.edge = tensor._gradient_edge()
+            made.astray = tensor._inherits and made.edge is NO_EDGE
         return made
 
     def restored(self) -> Any:
@@ -112,15 +114,15 @@ class Packed:
         if self.number:
             return found
         node, number = output_of or self.edge
-        if node is None or found._data.dtype.kind not in "fc":
-            if self.dual is None:
-                return found.detach() if found._rg else found
-            t = found.detach()
-            t._dual = self.dual
-            return t
+        floats = found._data.dtype.kind in "fc"
+        placed = floats and node is not None
+        if not placed and self.dual is None and not (found._rg or self.astray):
+            return found
         t = found.detach()
         t._dual = self.dual
-        if isinstance(node, AccumulateGrad):  # another tensor in the place of the leaf
+        if not placed:
+            t._rg = floats and self.astray
+        elif isinstance(node, AccumulateGrad):  # another tensor in the place of the leaf
             t._rg, t._accumulate = True, weakref.ref(node)
         else:
             t._place((node, number))

@@ -164,8 +164,14 @@ class Scene:
 
     # New leaves
 
-    def leaf(self, shape: tuple[int, ...], domain: Domain = ANY, dtype: str | None = None) -> Live:
-        """A new leaf of floating dtype with values in the domain."""
+    def leaf(
+        self,
+        shape: tuple[int, ...],
+        domain: Domain = ANY,
+        dtype: str | None = None,
+        requires_grad: bool | None = None,
+    ) -> Live:
+        """A new leaf of floating dtype with values in the domain; `requires_grad`: None for mostly."""
         digit = self.take(2048)
         if dtype is None:
             dtype = self.dtype if digit & 15 < 14 else _DTYPES[digit >> 4 & 3]
@@ -188,7 +194,7 @@ class Scene:
             else:
                 layout = "strided"
             live.dense = False
-        if self.take(8) < 7:
+        if self.take(8) < 7 if requires_grad is None else requires_grad:
             live.grad = YES
         return self._keep(live, layout, data, self.floats)
 

@@ -38,12 +38,15 @@ def custom(script: Script, names: tuple[str, ...] = (*SOUND, *WRITING)) -> Live 
     return apply(script, name, x)
 
 
-def apply(script: Script, name: str, x: Live, fails: bool = False) -> Live:
-    """Calls a custom function that does not write; fails: it raises, and what it should have made is not there."""
+def apply(script: Script, name: str, x: Live, fails: bool = False, other: Live | None = None) -> Live:
+    """Calls a custom function that does not write, with `other` as its second input if it takes two.
+
+    fails: it raises, and what it should have made is not there.
+    """
     spec = CATALOGUE[f"custom_{name}"]
     inputs: tuple[Live, ...] = (x,)
     if spec.inputs[0] == 2:
-        inputs = (x, mate(script, x, x.shape, exact=True))
+        inputs = (x, other or mate(script, x, x.shape, exact=True))
     outputs = [Live(x.shape, x.dtype) for _ in range(spec.outputs[0])]
     most = max(abs(x.low), abs(x.high)) * 4
     for out in outputs:

@@ -270,7 +270,7 @@ def _reshaped(how: str) -> Rule:
 
     def rule(script: Script, t: Live) -> Write | None:
         scene, shape = script.scene, t.shape
-        if t.leaf and t.grad:  # under no_grad torch lets it, and then takes gradients of the old shape only
+        if t.leaf and (t.grad or t in script.frozen):  # torch then compares strides that are not there any more
             return None
         n = len(shape)
         params: dict[str, Any] = {}
@@ -314,13 +314,13 @@ def _detached(script: Script, t: Live) -> Write | None:
 
 
 def _emptied(script: Script, t: Live) -> Write | None:
-    if t.grad or t.alias is not None or t.viewed or (0 not in t.shape and script.scene.take(2)):
+    if t.grad or t in script.frozen or t.alias is not None or t.viewed or (0 not in t.shape and script.scene.take(2)):
         return None
     return Write((), {"size": [0]}, t.low, t.high, shape=(0,))
 
 
 def _rehomed(script: Script, t: Live) -> Write | None:
-    if t.grad or t.alias is not None or t.inference:
+    if t.grad or t in script.frozen or t.alias is not None or t.inference:
         return None
     fit = [o for o in script.scene.floats if o.dtype == t.dtype and home(o) is not t and not unclear(o)]
     fit = [o for o in fit if o.grad != MAYBE and not o.grad and not o.inference and o is not t]

@@ -47,11 +47,13 @@ def enter_any(script: Script) -> None:
 
 
 def clashes(script: Script, mode: str) -> bool:
-    """Whether `allow_mutation` and inference mode would come together.
+    """Whether `allow_mutation` would come together with inference mode or with a dual level.
 
-    torch then raises wherever it happens to write: even `ones` fills what is empty.
+    In inference mode torch then raises wherever it happens to write: even `ones` fills what is empty. With duals it
+    crashes where it scales a tangent that is not there: `dual.add(other, alpha=2)`.
     """
-    return {"allow_mutation", "inference_mode"} <= {mode, *[span.mode for span in script.spans]}
+    modes = {mode, *[span.mode for span in script.spans]}
+    return "allow_mutation" in modes and not modes.isdisjoint(("inference_mode", "dual_level"))
 
 
 def fits(script: Script, mode: str) -> bool:

@@ -168,8 +168,8 @@ def view_detached(script: Script) -> None:
 
 
 def resized(script: Script) -> None:
-    """`resize_` of what requires grad."""
-    if t := script.choose([t for t in _writable(script) if t.grad == YES]):
+    """`resize_` of what requires grad; in inference mode torch lets it be resized."""
+    if (t := script.choose([t for t in _writable(script) if t.grad == YES])) and not script.scene.inference:
         script.call(CATALOGUE["resize_"], (t,), {"size": [0]}, ())
         script.last = t
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import nan, prod
 
 from oracle.catalogue import CATALOGUE
-from oracle.catalogue.scene import MAYBE, YES, Live
+from oracle.catalogue.scene import MAYBE, NO, YES, Live
+from oracle.program import Literal
 from oracle.script import custom, duals, hooks, inplace, modes, slots, variants, views, writes
 from oracle.script.memory import SAVE_RESULT, base, family, restricted, unclear
 from oracle.script.modes import leave, opened
@@ -32,6 +34,29 @@ def use(script: Script) -> None:
     """An op of the focus, one that saves it or its result."""
     if script.last is not None:
         _applied(script, ("mul", "sin", "exp", "sum", "square", "sigmoid", "add")[script.scene.take(7)], script.last)
+
+
+def use_unsaved(script: Script) -> None:
+    """An op of the focus that saves nothing."""
+    if script.last is not None:
+        _applied(script, ("add", "sum", "neg")[script.scene.take(3)], script.last)
+
+
+def pair(script: Script) -> None:
+    """A product of the focus and a leaf that requires grad."""
+    x = script.last
+    if x is not None and not (x.stale or x.inference):
+        y = script.scene.leaf(x.shape, dtype=x.dtype, requires_grad=True)
+        most = 100 * max(abs(x.low), abs(x.high), 1.0)
+        script.call(CATALOGUE["mul"], (x, y), {}, (Live(x.shape, x.dtype, -most, most, x.dense),))
+
+
+def halfway(script: Script) -> None:
+    """A custom function of the focus and a leaf, one of which requires no grad."""
+    x = script.last
+    if x is not None and x.grad != MAYBE and not (x.stale or x.inference):
+        y = script.scene.leaf(x.shape, dtype=x.dtype, requires_grad=x.grad == NO)
+        custom.apply(script, ("needs", "two_inputs")[script.scene.take(2)], x, other=y)
 
 
 def _applied(script: Script, name: str, x: Live) -> None:
@@ -109,6 +134,29 @@ def pass_creating(script: Script) -> None:
     root = variants.root_near(script)
     if root is not None and not root.stepped:
         go(script, [root], None, True)
+
+
+def pass_to_one(script: Script) -> None:
+    """`backward` of the focus for one operand only."""
+    root = script.last
+    if root is not None and root in script.usable and root.parents:
+        inside = [x for x in root.parents if x in script.inside(root)]
+        if inside:
+            go(script, [root], True, inputs=(inside[script.scene.take(len(inside))],))
+
+
+def pass_nan(script: Script) -> None:
+    """`backward` of the focus from NaN."""
+    root = script.last
+    if root is not None and root in script.usable and not root.leaf and root.shape.count(0) == 0:
+        numbers = Literal(root.dtype, root.shape, (nan,) * prod(root.shape))
+        go(script, [root], True, gradients=(numbers,))
+
+
+def node_hook(script: Script) -> None:
+    """A hook of the node of the focus."""
+    if script.last in hooks.hookable(script):
+        hooks.register(script, "node", script.last, ("observe", "observe", "scale"))
 
 
 def all_hooks(script: Script) -> None:
@@ -227,6 +275,10 @@ SCENARIOS: tuple[tuple[Move, ...], ...] = (
     (source, within("saved_identity", use), write_it, pass_kept),
     (source, within("allow_mutation", use, write_it, pass_kept)),
     (source, within("anomaly", use, pass_kept)),
+    (source, within("anomaly", use, pass_nan), use, pass_kept),
+    (source, pair, node_hook, pass_to_one, pass_kept),
+    (source, halfway, use, pass_kept),
+    (source, within("pack_raises", use_unsaved, within("no_grad", use)), use, pass_kept),
     (within("thread", source, use, pass_kept), use),
     (a_leaf, slots.set_data, use, pass_kept),
     (source, use, slots.delete, pass_kept, slots.delete, pass_freeing),

@@ -71,6 +71,7 @@ class Script:
         self.hooked = 0  # numbers given to hooks
         self.watched: list[Live] = []  # with hooks of their own
         self.unhookable: list[Live] = []  # whose node is not where torch would register, or an own business
+        self.frozen: list[Live] = []  # that required grad before: torch's node of them may be from then
 
     def emit(self, kind: type, *fields: Any, outputs: tuple[Live, ...] = ()) -> None:
         """Adds a statement with these fields."""

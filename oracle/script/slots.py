@@ -56,6 +56,8 @@ def set_requires_grad(script: Script) -> None:
     script.last = t
     if value == (t.grad == YES):
         return
+    if not value:
+        script.frozen.append(t)
     t.bit = 1 << scene.bits
     scene.bits += 1
     t.grad, t.graph = (YES, t.bit) if value else (NO, 0)

@@ -40,16 +40,24 @@ def check_history(target: Tensor, recording: bool) -> None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
+OVERLAP = (
+    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+    "location. Please clone() the tensor before performing the operation."
+)
+
+
 def check_overlap(target: Tensor, operands: Iterable[Any], refused: str = "part") -> None:
     """Raise what torch raises for an operand that shares the target's memory, as far as torch looks.
 
-    Only stretches of memory without holes are looked at. An operand that is the target, element by element, is
-    fine where a "part" is refused, and not where "any" is.
+    Only stretches of memory without holes are looked at, and whether the operand is the target. One that is the
+    target, element by element, is fine where a "part" is refused, and not where "any" is.
     """
     data = target._data
     for operand in operands:
         if not isinstance(operand, Tensor) or type(operand._data) is not type(data):
             continue
+        if operand is target and refused == "any":
+            raise RuntimeError(OVERLAP)
         other = operand._data
         if not data.size or not other.size or not is_dense(data) or not is_dense(other):
             continue
@@ -58,10 +66,7 @@ def check_overlap(target: Tensor, operands: Iterable[Any], refused: str = "part"
         if start < begin + other.nbytes and begin < start + data.nbytes:
             if refused == "part" and start == begin and data.nbytes == other.nbytes and data.strides == other.strides:
                 continue
-            raise RuntimeError(
-                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
-                "memory location. Please clone() the tensor before performing the operation."
-            )
+            raise RuntimeError(OVERLAP)
 
 
 def check_result(target: Tensor, shape: tuple[int, ...], found: dtype) -> None:

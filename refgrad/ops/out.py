@@ -104,7 +104,7 @@ def into(out: Any, name: str, function: Callable[..., Any], args: Sequence[Any],
     """Write what a function gives into `out`, and return that.
 
     RuntimeError if a tensor requires grad and the mode is on, and for a target that cannot take the result;
-    NotImplementedError if a tensor has a tangent.
+    NotImplementedError if a tensor has a tangent, mostly after the write.
     """
     if name not in FUNCTIONS:
         raise TypeError(f"{name}() got an unexpected keyword argument 'out'")
@@ -118,7 +118,7 @@ def into(out: Any, name: str, function: Callable[..., Any], args: Sequence[Any],
     if name in _RESIZING and targets[0]._rg:
         raise RuntimeError("cannot resize variables that require grad")
     _refuse_recording(name, operands, targets)
-    _refuse_tangents(name, operands, targets)
+    tangents = _meets_tangents(name, operands, targets)
     requires_grad = name in MADE and kwargs.pop("requires_grad", False)
     if name in MADE and not (operands and isinstance(operands[0], Tensor)):
         kwargs = {**kwargs, "dtype": _made_dtype(targets[0], kwargs.get("dtype"))}
@@ -134,6 +134,8 @@ def into(out: Any, name: str, function: Callable[..., Any], args: Sequence[Any],
     casts = name in CASTING and len(results) == 1
     for target, made in zip(targets, results, strict=True):
         _take(target, made, name, operands, casts)
+    if tangents:  # torch finds out after it wrote
+        raise no_tangents(f"{_says(name, operands)}_out", "is an out= function")
     if requires_grad:
         out.requires_grad_()
     return type(result)(targets) if isinstance(result, tuple) else out
@@ -173,15 +175,16 @@ def _refuse_recording(name: str, operands: Sequence[Any], targets: Iterable[Tens
     )
 
 
-def _refuse_tangents(name: str, operands: Sequence[Any], targets: Sequence[Tensor]) -> None:
+def _meets_tangents(name: str, operands: Sequence[Any], targets: Sequence[Tensor]) -> bool:
+    """Whether a tensor has a tangent; what torch raises for one before it writes."""
     level = local.modes.forward
     if level is None or name in _COPYING or not level.concerns(targets[0], (*operands, *targets[1:])):
-        return
+        return False
     if name in _RESIZING:
         raise RuntimeError("cannot resize variables that has a forward grad")
     if name in _WITHOUT_RULE:
         raise not_supported(name)
-    raise no_tangents(f"{_says(name, operands)}_out", "is an out= function")
+    return True
 
 
 def _says(name: str, operands: Sequence[Any]) -> str:

@@ -17,7 +17,7 @@ from oracle.engines import TorchLike
 from oracle.execute import run
 from oracle.generate import PROFILES, programs
 from oracle.near import NEAR, ROWS, far_apart
-from oracle.program import Backward, Call, Grad, Program, RetainGrad, ZeroGrad
+from oracle.program import Backward, Call, Grad, Hook, Program, RetainGrad, ZeroGrad
 from tests.oracle.broken import TORCH, Altered, failing, hooked, leaf, literal, scaled
 
 ONES = literal([1.0, 1.0])
@@ -349,6 +349,63 @@ def test_zeroed_gradients_are_told_from_dropped_ones() -> None:
     program = Program(PROGRAM.leaves, (*PROGRAM.statements, ZeroGrad(0, "zero_")))
     found = find(program, Dropping("altered", torch))
     assert (found.kind, found.statement, found.tensor, found.op) == ("none", 3, 0, "zero_grad")
+
+
+class Reversing(TorchLike):
+    """torch whose passes call hooks in the reverse order, afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__("reversing", torch)
+        self.calls: list[Callable[[], Any]] = []
+
+    def register(self, place: str, tensors: Any, function: Callable[..., Any]) -> Any:
+        def later(gradient: Any) -> None:
+            self.calls.append(lambda: function(gradient))
+
+        return super().register(place, tensors, later)
+
+    def grad(self, *args: Any) -> Any:
+        made = super().grad(*args)
+        self.catch_up()
+        return made
+
+    def backward(self, *args: Any) -> None:
+        super().backward(*args)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        with torch.no_grad():
+            while self.calls:
+                self.calls.pop()()
+
+
+def test_passes_from_gradients_call_hooks_in_any_order() -> None:
+    """An engine computes them as it likes; only passes through the program itself have an order of their own."""
+    leaves = (leaf([0.5, 1.5]), leaf([2.0, 3.0]))
+    statements = (
+        Call("mul", (0, 1), {}, 1),
+        Hook(0, "tensor", (0,), "observe", None),
+        Hook(1, "tensor", (1,), "observe", None),
+    )
+    first = Program(leaves, (*statements, Backward((2,), (ONES,), None, False, None)))
+    found = find(first, Reversing())
+    assert (found.kind, found.statement) == ("hook", 3)
+    calls = (Call("square", (2,), {}, 1), Grad((3,), (2,), (ONES,), None, True, False))
+    second = Program(leaves, (*statements, *calls, Backward((4,), (ONES,), None, False, None)))
+    assert check(second, Reversing(), TORCH).divergence is None
+
+
+def test_passes_from_gradients_call_all_hooks() -> None:
+    class Silent(Reversing):
+        def catch_up(self) -> None:
+            del self.calls[1:]
+            super().catch_up()
+
+    hooks = Hook(0, "tensor", (0,), "observe", None), Hook(1, "tensor", (0,), "observe", None)
+    grad = Grad((1,), (0,), (ONES,), None, True, False)
+    program = Program(PROGRAM.leaves, (SIN, grad, *hooks, Backward((2,), (ONES,), None, False, None)))
+    assert check(program, Reversing(), TORCH).divergence is None
+    assert find(program, Silent()).kind == "hook"
 
 
 def test_what_layout_ops_make_of_gradients_goes_by_its_own_name() -> None:

@@ -1,6 +1,9 @@
 """What dense programs leave out, since torch gets it wrong, and what they take for granted about what it saves."""
 
 import math
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -48,6 +51,21 @@ def test_torch_has_a_wrong_tangent_where_a_tensor_is_multiplied_by_itself_in_pla
         y = x + 1
         y.mul_(y)
         assert forward.unpack_dual(y).tangent != beside == 8.0
+
+
+SCALED = """
+import torch
+with torch.autograd.graph.allow_mutation_on_saved_tensors(), torch.autograd.forward_ad.dual_level():
+    x = torch.autograd.forward_ad.make_dual(torch.ones(2), torch.ones(2))
+    x.add(torch.ones(2), alpha=2)
+"""
+
+
+def test_torch_crashes_where_it_scales_an_absent_tangent_while_saved_tensors_may_be_written():
+    died = subprocess.run([sys.executable, "-c", SCALED], capture_output=True, check=False)
+    assert died.returncode == -signal.SIGSEGV
+    harmless = SCALED.replace("alpha=2", "alpha=1")
+    assert subprocess.run([sys.executable, "-c", harmless], capture_output=True, check=False).returncode == 0
 
 
 def test_torch_finds_no_node_of_a_leaf_in_inference_mode():

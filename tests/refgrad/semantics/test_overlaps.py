@@ -175,6 +175,25 @@ def an_expanded_tensor_may_be_copied_onto_itself(torch):
     return found
 
 
+@case(88)
+def indexed_writes_of_a_tensor_into_itself(torch):
+    """Refused for the very tensor even where memory with holes is not looked at."""
+    found = []
+    for same in (True, False):
+        for write in (
+            lambda x, y, i: x.index_copy_(0, i, y),
+            lambda x, y, i: x.index_add_(0, i, y),
+            lambda x, y, i: x.scatter_(0, i, y),
+            lambda x, y, i: x.scatter_add_(0, i, y),
+            lambda x, y, i: x.index_put_((i,), y),
+            lambda x, y, i: x.__setitem__(i, y),
+        ):
+            for x in (torch.arange(8.0)[::2], torch.arange(4.0), torch.ones(0)):
+                i = torch.arange(len(x))
+                found.append((error(write, x, x if same else x.detach(), i), x))
+    return found
+
+
 @case(85)
 def out_into_a_saved_tensor(torch):
     with torch.autograd.graph.allow_mutation_on_saved_tensors():

@@ -470,6 +470,20 @@ def the_order_of_packing(torch):
     return found
 
 
+@case(141)
+def a_view_that_requires_grad_for_its_base_is_unpacked_as_it_was(torch):
+    x, y = leaf(torch, 2), leaf(torch, 3)
+    with torch.no_grad():
+        v = x.view(1, 1)
+    found = []
+    for pack in (lambda t: t, lambda t: t.detach(), lambda t: t.clone()):
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            z = v * y
+        (g,) = torch.autograd.grad(z.sum(), y, create_graph=True)
+        found += [v.requires_grad, g, g.grad_fn.name(), error(g.sum().backward), x.grad]
+    return found
+
+
 def test_hooks_are_for_one_thread() -> None:
     x, log = leaf(refgrad, 1, 2), Log(refgrad)
     thread = threading.Thread(target=lambda: (x * x).sum().backward())
