@@ -65,7 +65,8 @@ def _applied(script: Script, name: str, x: Live) -> None:
     if name == "exp" and x.high > 20:
         name = "sin"
     spec = CATALOGUE[name]
-    most = 10 * max(abs(x.low), abs(x.high), 1.0) ** 2
+    most = max(abs(x.low), abs(x.high), 1.0)
+    most *= 10 * most
     shape = () if name == "sum" else x.shape
     out = Live(shape, x.dtype, -most, most, x.dense)
     if name == "sin":

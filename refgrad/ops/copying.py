@@ -43,7 +43,7 @@ def _memory(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int, tup
     owner: Any = array
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
-    owner = owner[tuple([slice(None if stride else 1) for stride in owner.strides])]  # each place once
+    owner = owner[(..., *[slice(None if stride else 1) for stride in owner.strides])]  # each place once
     if not array.size or not is_dense(owner):
         owner = array.copy()
         return owner.reshape(-1), 0, owner.strides

@@ -16,6 +16,8 @@ CALLS = (
     lambda t: copy.deepcopy(t.ones(2, 3).t()),
     lambda t: copy.deepcopy(t.ones(6)[::2]),
     lambda t: copy.deepcopy(t.ones(1).expand(3)),
+    lambda t: (copy.deepcopy(t.tensor(2.0)), pickle.loads(pickle.dumps(t.tensor(2.0)))),
+    lambda t: copy.deepcopy(t.arange(24.0).view(2, 3, 4).permute(2, 0, 1).clone().unsqueeze(1).expand(4, 2, 2, 3)[1]),
     lambda t: (lambda pair: (pair[0].add_(1), pair[1]))(copy.deepcopy([x := t.ones(2), x.view(2, 1)])),
     lambda t: pickle.loads(pickle.dumps(t.ones(2, requires_grad=True) * 2)),
     lambda t: pickle.loads(pickle.dumps(t.ones(2, 3).t())),
