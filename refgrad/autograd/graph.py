@@ -52,7 +52,8 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
 
 
 def _edge(tensor: Tensor) -> tuple[Node, int]:
-    if local.modes.inference and tensor.is_leaf:  # torch makes a view to find out, which has no node there
+    if tensor.requires_grad and tensor.is_leaf and local.modes.inference:
+        # torch makes a view to find out, which has no node there
         raise AttributeError("'NoneType' object has no attribute 'next_functions'")
     node, number = tensor._gradient_edge()
     if node is None:

@@ -417,6 +417,17 @@ def writes_can_be_hidden(torch):
     return inside, t._version, u._version, x.grad, error(hide, [t]), error(hide, 3), error(hide, i)
 
 
+@case(33, 118)
+def edges_of_leaves_in_inference_mode(torch):
+    graph, found = torch.autograd.graph, []
+    for x in (torch.ones(1), torch.ones(1, requires_grad=True)):
+        with torch.inference_mode():
+            for mode in ("all", "any"):
+                found.append(error(lambda m, x=x: graph.register_multi_grad_hook([x], print, mode=m) and None, mode))
+            found.append(error(lambda x: graph.get_gradient_edge(x) and None, x))
+    return found
+
+
 # Callbacks
 
 
