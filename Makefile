@@ -18,7 +18,7 @@ cupy := $(if $(filter Linux,$(shell uname)),cupy)
 # The checkout's own code, whichever interpreter runs it: an installed script might belong to another one.
 refgrad = $(python) -c 'import sys; from oracle.cli import main; sys.exit(main())'
 
-.PHONY: help fuzz test plants lint bench clean FORCE
+.PHONY: help fuzz test lint bench clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
@@ -35,10 +35,6 @@ fuzz: $(ready) ## fuzz refgrad against torch.autograd and write the page
 test: $(ready) ## run the test suite
 	$(call needs,$(runtime) pytest xdist packaging $(cupy) +)
 	$(python) -m pytest -n auto $(ARGS)
-
-plants: $(ready) ## seek each planted defect of state in 5,000 programs
-	$(call needs,$(runtime) pytest xdist +)
-	PLANTED_PROGRAMS=5000 $(python) -m pytest -n auto tests/fuzz/test_plants_of_state.py $(ARGS)
 
 lint: $(ready) ## ruff and mypy
 	$(call needs,$(runtime) ruff mypy)

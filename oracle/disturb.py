@@ -189,18 +189,25 @@ class _Gradients:
     """The gradients that one call of an op is given and hands back: the latter move.
 
     They move at least as numbers of the size do that cancels: `gain` times what the op was given. For second
-    derivatives that is times both gradients.
+    derivatives by the input that is times both gradients, for those by the given gradient times the second.
     """
 
     def __init__(self, disturbed: Disturbed, pointwise: bool) -> None:
         self.disturbed, self.pointwise = disturbed, pointwise
         self.gain: Size = 0.0
-        self.size: Size = 0.0
+        self.size: Size = 0.0  # of what was given
+        self.second: Size = 0.0  # of what was given in a second pass, for what was handed back
         self.unknown: np.ndarray | None = None  # the places where a gradient may be NaN or not
 
     def given(self, gradient: Tensor) -> Tensor:
         self.size = np.maximum(self.size, self.size_of(gradient))
+        if gradient.requires_grad:
+            self.disturbed.engine.hook(gradient, self.handed_back_second)
         return gradient
+
+    def handed_back_second(self, gradient: Tensor) -> Tensor:
+        array = self.disturbed.engine.memory(gradient)
+        return gradient + self.disturbed.constant(array, LEVELS, self.second * self.gain)
 
     def handed_back(self, gradient: Tensor) -> Tensor:
         engine, size = self.disturbed.engine, self.size
@@ -211,7 +218,8 @@ class _Gradients:
         if np.any(self.gain) and moved.requires_grad:
 
             def given_again(second: Tensor) -> Tensor:
-                self.size = np.maximum(self.size, size * self.size_of(second))
+                self.second = np.maximum(self.second, self.size_of(second))
+                self.size = np.maximum(self.size, size * self.second)
                 return second
 
             engine.hook(moved, given_again)

@@ -193,16 +193,16 @@ class Gentle(Disturbed):
                 return None
             sizes = [np.abs(self.engine.memory(g)).max(initial=0.0) for g in outputs if g is not None]
             floor = max(sizes, default=0.0) * gain
-            if floor:
+            if gain:
                 for gradient in inputs:
                     if gradient is not None and gradient.requires_grad:
-                        self.engine.node_hook(gradient, self.put_back, self.handing_back_second(floor))
+                        self.engine.node_hook(gradient, self.put_back, self.handing_back_second(max(floor, gain)))
             return tuple(None if g is None else self.handed(g, floor, unknown) for g in inputs)
 
         return change
 
     def handing_back_second(self, floor: float) -> Change:
-        """The same for second derivatives: what cancels is of the size of both gradients."""
+        """The same for second derivatives: what cancels is of the size of the second gradient, or of both."""
 
         def change(inputs: Sequence[Tensor | None], outputs: Sequence[Tensor | None]) -> Any:
             sizes = [np.abs(self.engine.memory(g)).max(initial=0.0) for g in outputs if g is not None]

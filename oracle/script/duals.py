@@ -30,10 +30,22 @@ def make_dual(script: Script) -> None:
 
 def unpack_dual(script: Script) -> None:
     """A tensor's primal and tangent."""
-    fit = [t for t in script.scene.floats if t.grad != MAYBE and not t.stale]
-    t = script.choose([t for t in fit if not t.guessed])
-    if t is None:
-        return
+    t = script.choose([t for t in script.scene.floats if _unpackable(t)])
+    if t is not None:
+        _unpack(script, t)
+
+
+def unpack_last(script: Script) -> None:
+    """The primal and tangent of the focus."""
+    if script.last is not None and _unpackable(script.last):
+        _unpack(script, script.last)
+
+
+def _unpackable(t: Live) -> bool:
+    return t.grad != MAYBE and not t.stale and not t.guessed
+
+
+def _unpack(script: Script, t: Live) -> None:
     primal = Live(t.shape, t.dtype, t.low, t.high, t.dense, t)
     primal.link, primal.tracked = "unpack_dual", script.scene.recording
     primal.grad, primal.graph, primal.leaf = t.grad, t.graph, t.leaf

@@ -269,6 +269,7 @@ SCENARIOS: tuple[tuple[Move, ...], ...] = (
     (within("no_grad", source, custom.checkpoint, use), pass_kept),
     (source, custom.checkpoint, pass_kept, pass_freeing),
     (within("dual_level", source, dual, use, use, duals.unpack_dual), use),
+    (source, within("dual_level", dual), within("dual_level", duals.unpack_last), use),
     (within("dual_level", source, dual, use, write_it, use, duals.unpack_dual), pass_kept),
     (source, within("saved_alias", use), write_it, pass_kept),
     (source, within("saved_numpy", use), write_it, pass_kept),

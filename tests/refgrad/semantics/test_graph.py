@@ -419,13 +419,15 @@ def writes_can_be_hidden(torch):
 
 @case(33, 118)
 def edges_of_leaves_in_inference_mode(torch):
-    graph, found = torch.autograd.graph, []
-    for x in (torch.ones(1), torch.ones(1, requires_grad=True)):
-        with torch.inference_mode():
-            for mode in ("all", "any"):
-                found.append(error(lambda m, x=x: graph.register_multi_grad_hook([x], print, mode=m) and None, mode))
-            found.append(error(lambda x: graph.get_gradient_edge(x) and None, x))
-    return found
+    graph = torch.autograd.graph
+    asks = (
+        lambda x: graph.register_multi_grad_hook([x], print) and None,
+        lambda x: graph.register_multi_grad_hook([x], print, mode="any") and None,
+        lambda x: graph.get_gradient_edge(x) and None,
+    )
+    leaves = torch.ones(1), torch.ones(1, requires_grad=True)
+    with torch.inference_mode():
+        return [error(ask, x) for x in leaves for ask in asks]
 
 
 # Callbacks
