@@ -162,9 +162,12 @@ class _Base:
                 self.error = self.astray(self.row(trace))
 
     def combined(self, rounding: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
-        """The scatter with known numbers in place, and with them moved where that is a slope and no jump."""
+        """The scatter with known numbers in place, and with them moved where that is a slope and no jump.
+
+        Movements by one spacing may be rounded away inside an op. The slope then shows in those that go far.
+        """
         follows = np.isfinite(far) & (far >= np.sqrt(self.reach) * near)
-        return np.maximum(rounding, np.where(follows, near, 0.0))
+        return np.maximum(rounding, np.where(follows, np.maximum(near, far / self.reach), 0.0))
 
     def limits(self, deviation: np.ndarray) -> Limits:
         """How far apart both sides may be, if each strays as far as `SAFETY`, `FLOOR` and the oracle's error say."""

@@ -47,7 +47,7 @@ def _unpackable(t: Live) -> bool:
 
 def _unpack(script: Script, t: Live) -> None:
     primal = Live(t.shape, t.dtype, t.low, t.high, t.dense, t)
-    primal.link, primal.tracked = "unpack_dual", script.scene.recording
+    primal.link, primal.tracked, primal.inference = "unpack_dual", script.scene.recording, t.inference
     primal.grad, primal.graph, primal.leaf = t.grad, t.graph, t.leaf
     tangent = Live(t.shape, t.dtype)
     tangent.link, tangent.guessed, tangent.grad, tangent.stale = "grad", True, MAYBE, True

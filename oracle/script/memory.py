@@ -159,6 +159,12 @@ def hidden(script: Script, t: Live) -> bool:
     )
 
 
+def told(script: Script, t: Live) -> bool:
+    """Whether it shows in a derivative of a gradient, once t requires no grad, what an op has saved: t or another
+    tensor with its numbers, which is an engine's own business."""
+    return any(name not in CERTAIN for _, _, name in keepers(script, t))
+
+
 def wrote(script: Script, t: Live, operands: Iterable[Live], keeps: tuple[Live, ...], cut: bool = False) -> None:
     """Notes a write to t: what it spoils, and the nodes that t and its relatives have from now on.
 

@@ -13,7 +13,7 @@ from oracle.program import (
     SetGrad,
     ZeroGrad,
 )
-from oracle.script.memory import CERTAIN, base, home, keep, keepers, restricted, settle, unclear
+from oracle.script.memory import CERTAIN, base, home, keep, keepers, restricted, settle, told, unclear
 from oracle.script.script import Script
 
 
@@ -33,6 +33,8 @@ def requires_grad(script: Script) -> None:
     among = [t for t in floats if t.leaf and t.alias is None and not (t.viewed or t.guessed or t.inference)]
     if t := script.choose(among):
         value = t.grad == NO
+        if not value and told(script, t):
+            return
         t.grad, t.graph = (YES, t.bit) if value else (NO, 0)
         script.emit(RequiresGrad, t, value)
 
@@ -50,7 +52,7 @@ def set_requires_grad(script: Script) -> None:
         return
     if t not in leaves:
         return
-    value = t.grad == NO or scene.take(3) == 0
+    value = t.grad == NO or scene.take(3) == 0 or told(script, t)
     how = "attribute" if scene.take(2) else "method"
     script.emit(RequiresGrad, t, value, how)
     script.last = t

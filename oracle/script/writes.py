@@ -6,7 +6,7 @@ from oracle.catalogue import CATALOGUE
 from oracle.catalogue.scene import MAYBE, Live
 from oracle.program import IncrementVersion
 from oracle.script.inplace import RULES, Write
-from oracle.script.memory import base, hidden, keep, restricted, settle, spoil, unclear, widen, wrote
+from oracle.script.memory import base, counter, hidden, keep, restricted, settle, spoil, unclear, widen, wrote
 from oracle.script.modes import altering, within
 from oracle.script.script import Script
 
@@ -15,11 +15,16 @@ def sound(script: Script, t: Live) -> bool:
     """Whether a write to it is defined, and every engine's own business alone, whether it raises or not."""
     if unclear(t) or t.dtype == "float16" and script.scene.take(4):
         return False
-    # torch fails an assertion where it has to move the hook of `retain_grad` to the node of a write, and looks
-    # for it at another output than the first, or at the node from before the tensor was reshaped.
-    if any(m in script.retained and base(m) is base(t) for m in script.odd):
+    if _loses_hook(script, t):
         return False
     return not (hidden(script, t) or (altering(script) and not script.scene.recording))
+
+
+def _loses_hook(script: Script, t: Live) -> bool:
+    """Whether torch would fail an assertion after a write: it has to move the hook of `retain_grad` to another node,
+    and looks for it at another output than the first, or at the node from before the tensor was reshaped."""
+    counted = counter(t)
+    return any(m in script.retained and counter(m) is counted for m in script.odd)
 
 
 def refused(script: Script, t: Live, others: tuple[Live, ...] = ()) -> bool:
@@ -103,7 +108,7 @@ def call(script: Script, name: str, t: Live, drawn: Write) -> None:
 def increment_version(script: Script) -> None:
     """Counts a write that did not happen."""
     t = script.choose([t for t in script.scene.floats if not t.inference and not unclear(t) and t.grad != MAYBE])
-    if t is None or within(script, "inference_mode"):
+    if t is None or within(script, "inference_mode") or _loses_hook(script, t):
         return
     script.emit(IncrementVersion, t)
     script.last = t

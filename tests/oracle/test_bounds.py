@@ -259,6 +259,20 @@ def test_what_cancels_in_a_derivative_is_excused_where_the_gradient_given_is_zer
     assert check(program, Unnamed("other", other), PLAIN).divergence is None
 
 
+def test_movements_that_are_rounded_away_show_where_they_go_far() -> None:
+    """End - (end - start) * (1 - weight), with a result much smaller than the end: a spacing of the weight is lost."""
+    leaves = leaf([1.44], ()), leaf([2.778179168701172], ()), leaf([-1.0542984008789062], ())
+    program = Program(leaves, (Call("lerp", (0, 1, 2), {}, 1),))
+    base = bounds._Base(program, PLAIN, run(program, PLAIN))
+    at = int(np.argmin(np.abs(base.values - 0.02915984)))
+    slope = (2.778179168701172 - 1.44) * math.ulp(1.0542984008789062)
+    nothing, far = np.zeros_like(base.values), np.zeros_like(base.values)
+    far[at] = slope * base.reach
+    assert base.combined(nothing, nothing, far)[at] == pytest.approx(slope)
+    jump = np.full_like(far, 0.5)
+    assert base.combined(nothing, jump, jump)[at] == 0.0  # as far for one spacing as for many
+
+
 def _binomial(x: torch.Tensor) -> torch.Tensor:
     """The square of x, of which little is left in float32."""
     return (x + 1000.0) * (x + 1000.0) - 2000.0 * x - 1e6
