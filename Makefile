@@ -18,7 +18,7 @@ cupy := $(if $(filter Linux,$(shell uname)),cupy)
 # The checkout's own code, whichever interpreter runs it: an installed script might belong to another one.
 refgrad = $(python) -c 'import sys; from oracle.cli import main; sys.exit(main())'
 
-.PHONY: help fuzz test lint bench clean FORCE
+.PHONY: help fuzz test conformance lint bench clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ fuzz: $(ready) ## fuzz refgrad against torch.autograd and write the page
 test: $(ready) ## run the test suite
 	$(call needs,$(runtime) pytest xdist packaging $(cupy) +)
 	$(python) -m pytest -n auto $(ARGS)
+
+conformance: $(ready) ## run all samples of torch's operator database
+	$(call needs,$(runtime) expecttest +)
+	@$(refgrad) ops $(ARGS)
 
 lint: $(ready) ## ruff and mypy
 	$(call needs,$(runtime) ruff mypy)

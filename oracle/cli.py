@@ -1,4 +1,4 @@
-"""The command line: `refgrad fuzz`, `replay`, `stats`, `coverage`, `plants`."""
+"""The command line: `refgrad fuzz`, `replay`, `stats`, `coverage`, `ops`, `plants`."""
 
 import argparse
 import os
@@ -60,6 +60,20 @@ exit codes:
   0  each rule is verified by programs or by tests, or the table says what it waits for
   1  there is one that is not
   2  bad usage
+"""
+
+OPS_EXAMPLES = """examples:
+  refgrad ops
+      every differentiable entry of torch's operator database (op_db), all its samples: half a minute
+  refgrad ops --only sin,linalg.inv
+      these entries
+  refgrad ops --samples 3 --json ops.json
+      three samples of each; the table as data
+
+exit codes:
+  0  what refgrad has agrees with torch; what it has not is listed
+  1  an entry disagrees
+  2  bad usage, or the database cannot be imported
 """
 
 REPLAY_EXAMPLES = """examples:
@@ -181,6 +195,18 @@ def parser() -> argparse.ArgumentParser:
     coverage.add_argument("--oracle", default="torch", metavar="NAME", help="engine to run them on (default: torch)")
     coverage.add_argument("--json", type=Path, metavar="FILE", help="write the table here")
     coverage.set_defaults(command=coverage_command)
+
+    ops = command_parser(
+        commands.add_parser,
+        "ops",
+        help="run the samples of torch's operator database",
+        description="Runs the samples of torch's operator database on refgrad: values, gradients, second order.",
+        epilog=OPS_EXAMPLES,
+    )
+    ops.add_argument("--samples", type=positive, metavar="N", help="at most so many of each entry (default: all)")
+    ops.add_argument("--only", metavar="LIST", help="these entries only, separated by commas")
+    ops.add_argument("--json", type=Path, metavar="FILE", help="write the table here")
+    ops.set_defaults(command=ops_command)
 
     plants = command_parser(commands.add_parser, "plants", help="list the known defects for fuzz --plant")
     plants.set_defaults(command=plants_command)
@@ -341,6 +367,37 @@ def coverage_command(given: argparse.Namespace) -> int:
         write_json(given.json, {"schema": SCHEMA, "semantics": facts})
     print(table(rows))
     return FOUND if any(row.untested for row in rows) else NOTHING
+
+
+def ops_command(given: argparse.Namespace) -> int:
+    """Shows which entries of torch's operator database refgrad agrees on."""
+    from oracle.conformance.database import entries
+    from oracle.conformance.sweep import Row, sweep
+    from oracle.conformance.table import facts, line, totals, wrong
+    from oracle.engines.protocol import EngineError
+
+    if given.json:
+        check_file(given.json)
+    try:
+        found = entries()
+    except EngineError as error:
+        raise UsageError(str(error)) from None
+    if given.only:
+        names = {entry.name for entry in found} | {entry.label for entry in found}
+        wanted = given.only.split(",")
+        for name in wanted:
+            if name not in names:
+                close = ", ".join(get_close_matches(name, names)) or "nothing like it"
+                raise UsageError(f"torch's operator database has no entry {name!r}, but {close}")
+        found = [entry for entry in found if entry.name in wanted or entry.label in wanted]
+    rows: list[Row] = []
+    for row in sweep(refgrad, found, most=given.samples):
+        print(line(row), flush=True)
+        rows.append(row)
+    print(f"\n{totals(rows)}")
+    if given.json:
+        write_json(given.json, {"schema": SCHEMA, "ops": facts(rows)})
+    return FOUND if any(map(wrong, rows)) else NOTHING
 
 
 def counted(given: argparse.Namespace) -> dict[str, list[int]]:

@@ -1,0 +1,29 @@
+"""Entries of the database that refgrad does not serve, each with the reason: they are listed, never hidden."""
+
+_SPARSE = "sparse layouts are left out"
+_FORMATS = "there are no memory formats yet"
+_PADDING = "only constant padding yet"
+_DRAWS = "its numbers are not drawn as torch draws them here yet"
+
+LEFT_OUT: dict[str, str] = {
+    "sparse.sampled_addmm": _SPARSE,
+    "sparse.mm.reduce": _SPARSE,
+    "to_sparse": _SPARSE,
+    "bfloat16": "NumPy has no bfloat16",
+    "chalf": "NumPy has no complex half",
+    "to": _FORMATS,
+    "double": _FORMATS,
+    "float": _FORMATS,
+    "half": _FORMATS,
+    "cdouble": _FORMATS,
+    "cfloat": _FORMATS,
+    "nn.functional.pad.reflect": _PADDING,
+    "nn.functional.pad.replicate": _PADDING,
+    "nn.functional.pad.replicate_negative": _PADDING,
+    "nn.functional.pad.circular": _PADDING,
+    "norm.nuc": "the nuclear norm needs singular values, which are not there yet",
+    "normal": _DRAWS,
+    "normal.number_mean": _DRAWS,
+    "bernoulli": _DRAWS,
+}
+"""By label. An entry whose function does not exist yet needs no line here: the table says so by itself."""
