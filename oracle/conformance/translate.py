@@ -7,8 +7,11 @@ from typing import Any
 
 import torch
 
-OF_TORCH = "torch.testing._internal"
+OF_TORCH = "torch.testing"
 """The package of torch's own tests, whose functions are bound to the engine."""
+
+UNBOUND = frozenset({"freeze_rng_state"})
+"""Those that are about torch alone: this one puts torch's random state back."""
 
 
 class Untranslatable(Exception):
@@ -74,7 +77,9 @@ class Translator:
 
     def function(self, given: Any) -> Any:
         """A function of torch's tests, bound to the engine; others stay what they are."""
-        if not isinstance(given, FunctionType) or not given.__module__.startswith(OF_TORCH):
+        if not isinstance(given, FunctionType) or not str(given.__module__).startswith(OF_TORCH):
+            return given
+        if given.__name__ in UNBOUND:
             return given
         if id(given) not in self.functions:
             scope: dict[str, Any] = {"__builtins__": given.__globals__["__builtins__"]}
@@ -105,7 +110,7 @@ def counterpart(name: str, given: Any, translator: Translator) -> Any:
 
     Functions that torch's tests wrap around others are bound to the engine, and fail where that lacks the others.
     """
-    if isinstance(given, FunctionType) and given.__module__.startswith(OF_TORCH):
+    if isinstance(given, FunctionType) and str(given.__module__).startswith(OF_TORCH):
         return translator.function(given)
     path = name.split(".")
     for root in (translator.module, translator.module.Tensor):
