@@ -2,7 +2,6 @@
 
 _SPARSE = "sparse layouts are left out"
 _FORMATS = "there are no memory formats yet"
-_PADDING = "only constant padding yet"
 
 LEFT_OUT: dict[str, str] = {
     "sparse.sampled_addmm": _SPARSE,
@@ -16,10 +15,6 @@ LEFT_OUT: dict[str, str] = {
     "half": _FORMATS,
     "cdouble": _FORMATS,
     "cfloat": _FORMATS,
-    "nn.functional.pad.reflect": _PADDING,
-    "nn.functional.pad.replicate": _PADDING,
-    "nn.functional.pad.replicate_negative": _PADDING,
-    "nn.functional.pad.circular": _PADDING,
     "norm.nuc": "the nuclear norm needs singular values, which are not there yet",
     "normal.number_mean": "there are no layouts to name yet",
 }

@@ -38,6 +38,7 @@ FAMILIES = (
     "axes",
     "grids",
     "rearranging",
+    "padding",
     "joining",
     "windows",
     "geometry",

@@ -1,4 +1,4 @@
-"""Copies with elements in other places: flip, roll, triangles, diagonals, repeats, rotations, padding."""
+"""Copies with elements in other places: flip, roll, triangles, diagonals, repeats, rotations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from refgrad.ops.shape import expand, flatten, reshape, unsqueeze, view
 from refgrad.tensor import Tensor, check_dim
 
 __all__ = [
-    "constant_pad_nd",
     "flip",
     "fliplr",
     "flipud",
@@ -249,76 +248,6 @@ def _places_repeated(repeats: Tensor) -> Tensor:
     return _repeated_places(repeats)
 
 
-# Padding with a constant
-
-
-def _pad_kernel(xp: Any, x: Any, pad: tuple[int, ...], value: float) -> Any:
-    """`pad` holds what to add before and after each dimension, the last one first; negative crops."""
-    widths = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
-    kept = tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape, strict=True)])
-    grown = [(max(a, 0), max(b, 0)) for a, b in widths]
-    if not any(a or b for a, b in grown):
-        return laid_out_as(xp, x[kept], x[kept])
-    return _grown(xp, x[kept], grown, xp.asarray(value).astype(x.dtype).item())
-
-
-@row_major
-def _grown(xp: Any, x: Any, widths: list[tuple[int, int]], value: Any) -> Any:
-    return xp.pad(x, widths, mode="constant", constant_values=value)
-
-
-_constant_pad = Op(
-    "constant_pad_nd",
-    _pad_kernel,
-    {"self": lambda F, g, pad: F.constant_pad_nd(g, pad=tuple([-n for n in pad]), value=0.0)},
-)
-
-
-def constant_pad_nd(input: Tensor, pad: Any, value: Any = 0) -> Tensor:
-    """`input` with `value` around it: `pad` says how much before and after, the last dimension first.
-
-    Negative numbers crop.
-    """
-    shape = tensor_argument("constant_pad_nd", input)._data.shape
-    widths = integers("constant_pad_nd", "pad", pad)
-    if len(widths) % 2:
-        raise RuntimeError(f"Length of pad must be even but instead it equals {len(widths)}")
-    if len(widths) > 2 * len(shape):
-        raise RuntimeError(
-            "Length of pad should be no more than twice the number of dimensions of the input. Pad length is "
-            f"{len(widths)} while the input has {len(shape)} dimensions."
-        )
-    for k, n in enumerate(reversed(shape[len(shape) - len(widths) // 2 :])):
-        a, b = widths[2 * k : 2 * k + 2]
-        if n + min(a, 0) + min(b, 0) < 0 or n + a + b < 0:
-            raise RuntimeError("narrow(): length must be non-negative.")
-    if input.dtype.category < dtypes.FLOATING and value != value:
-        raise RuntimeError("value cannot be converted to type int64_t without overflow")
-    return _constant_pad(input, pad=widths, value=value)
-
-
-_constant_pad.public = constant_pad_nd
-
-
-def pad(input: Tensor, pad: Any, mode: str = "constant", value: float | None = None) -> Tensor:
-    """`constant_pad_nd`; other modes are not available."""
-    ndim = tensor_argument("pad", input).ndim
-    widths = integers("pad", "pad", pad)
-    if len(widths) % 2:
-        raise RuntimeError("Padding length must be divisible by 2")
-    if len(widths) > 2 * ndim:
-        raise RuntimeError(
-            "Padding length should be less than or equal to two times the input dimension but got padding "
-            f"length {len(widths)} and input of dimension {ndim}"
-        )
-    if mode != "constant":
-        if mode in ("reflect", "replicate", "circular"):
-            raise NotImplementedError(f"padding mode {mode} is not available: use mode='constant', or index")
-        raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    return constant_pad_nd(input, widths, 0 if value is None else value)
-
-
-FUNCTIONAL = (pad,)
 METHODS = {
     "flip": _flip_method,
     "fliplr": fliplr,
