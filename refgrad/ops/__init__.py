@@ -39,6 +39,7 @@ FAMILIES = (
     "grids",
     "rearranging",
     "padding",
+    "dropout",
     "joining",
     "windows",
     "geometry",
