@@ -39,6 +39,7 @@ FAMILIES = (
     "grids",
     "rearranging",
     "padding",
+    "shuffling",
     "dropout",
     "joining",
     "windows",
