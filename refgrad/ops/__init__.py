@@ -50,6 +50,7 @@ FAMILIES = (
     "addmm",
     "products",
     "einsum",
+    "fourier",
 )
 
 
