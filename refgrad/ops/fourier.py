@@ -176,8 +176,8 @@ def _along_one(function: str, input: Any, n: Any, dim: Any, norm: Any) -> tuple[
     """The tensor, the number of points, and the dimension counted from the front once the types are right."""
     name = f"fft_{function}"
     x = tensor_argument(name, input)
-    points = None if n is None else integer(name, "n", n, 2)
-    along = integer(name, "dim", dim, 3)
+    points = None if n is None else integer(name, "n", n)
+    along = integer(name, "dim", dim)
     if norm is not None and not isinstance(norm, str):
         reject(name, "norm", "str", norm)
     return x, points, along
@@ -185,10 +185,10 @@ def _along_one(function: str, input: Any, n: Any, dim: Any, norm: Any) -> tuple[
 
 def _along_several(function: str, x: Tensor, s: Any, dim: Any) -> tuple[tuple[int, ...], tuple[int, ...], bool]:
     """Dimensions, their sizes, and whether the last size was given."""
-    sizes = None if s is None else integers(f"fft_{function}", "s", s, 2)
+    sizes = None if s is None else integers(f"fft_{function}", "s", s)
     ndim = x.ndim
     if dim is not None:
-        dims = tuple([_own_dim(d, ndim) for d in integers(f"fft_{function}", "dim", dim, 3)])
+        dims = tuple([_own_dim(d, ndim) for d in integers(f"fft_{function}", "dim", dim)])
         if len(set(dims)) < len(dims):
             raise RuntimeError("FFT dims must be unique")
         if sizes is not None and len(sizes) != len(dims):
