@@ -18,7 +18,8 @@ from refgrad.dtypes import SCALAR_TYPE, dtype
 from refgrad.ops.arguments import integer, integers, real, reject, tensor_argument
 from refgrad.ops.conversion import cast, conj
 from refgrad.ops.making import creates
-from refgrad.ops.rearranging import constant_pad_nd, roll
+from refgrad.ops.padding import constant_pad_nd
+from refgrad.ops.rearranging import roll
 from refgrad.ops.record import Op
 from refgrad.tensor import Tensor, check_dim
 
