@@ -12,6 +12,7 @@ import torch
 import refgrad
 from tests.refgrad.both import assert_both, outcome
 from tests.refgrad.ops.compare import assert_same
+from tests.refgrad.ops.tangents import assert_same_tangents
 
 RNG = np.random.default_rng(5)
 REAL = RNG.normal(size=(3, 4, 5))
@@ -131,3 +132,9 @@ def test_frequencies(name: str) -> None:
     for kind in ("float64", "float16", "int64", "bool", "complex64"):
         assert_both(lambda t, kind=kind: getattr(t.fft, name)(9, 0.3, dtype=getattr(t, kind)))
     assert outcome(lambda t: getattr(t.fft, name)(4, requires_grad=True).requires_grad, refgrad)[0] is True
+
+
+@pytest.mark.parametrize("name", [*ONE, *SEVERAL])
+def test_tangents(name: str) -> None:
+    assert_same_tangents(mapped(name), REAL, ulps=64)
+    assert_same_tangents(mapped(name, dim=0), operand(name), ulps=64)
