@@ -51,6 +51,7 @@ FAMILIES = (
     "products",
     "einsum",
     "fourier",
+    "solving",
 )
 
 
