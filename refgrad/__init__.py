@@ -3,7 +3,7 @@
 # Names are re-exported here, and some are called what builtins are called, as in torch.
 # ruff: noqa: F401
 
-from refgrad import autograd, fft, linalg, nn, utils
+from refgrad import autograd, fft, linalg, nn, special, utils
 from refgrad.devices import device
 from refgrad.dtypes import bool_ as bool
 from refgrad.dtypes import (

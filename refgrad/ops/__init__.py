@@ -52,6 +52,7 @@ FAMILIES = (
     "einsum",
     "fourier",
     "solving",
+    "special",
 )
 
 
