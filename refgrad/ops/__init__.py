@@ -53,6 +53,7 @@ FAMILIES = (
     "fourier",
     "solving",
     "special",
+    "views_copied",
 )
 
 
