@@ -54,6 +54,8 @@ FAMILIES = (
     "solving",
     "special",
     "views_copied",
+    "samples",
+    "placing",
 )
 
 

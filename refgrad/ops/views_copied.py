@@ -172,13 +172,30 @@ Op(
 )
 
 
-def _scattering(function: Callable[..., Any], name: str) -> Any:
-    """The copy with the view overwritten that `function` makes."""
+def _kept(xp: Any, x: Any, own: Geometry, seen: Geometry) -> Any:
+    memory = xp.zeros((max(end(own), end(seen)),), x.dtype)
+    whole = xp.zeros_like(memory)
+    window(xp, memory, own)[...] = x
+    window(xp, whole, seen)[...] = window(xp, memory, seen)
+    return xp.array(window(xp, whole, own), order="C", copy=True)
+
+
+Op(
+    "only_window",
+    _kept,
+    {"self": lambda F, g, own, seen: F.only_window(g, own=own, seen=seen)},
+    node="torch::autograd::CopySlices",
+    jvp="linear",
+)
+
+
+def _scattering(function: Callable[..., Any], name: str, gradient: str = "without_window") -> Any:
+    """The copy with the view overwritten that `function` makes. `gradient`: the op that gives the input's."""
     op = Op(
         f"{name}_scatter",
         _written,
         {
-            "self": lambda F, g, own, seen: F.without_window(g, own=own, seen=seen),
+            "self": lambda F, g, own, seen: getattr(F, gradient)(g, own=own, seen=seen),
             "src": lambda F, g, own, seen: F.strided_again(g, own=own, seen=seen),
         },
         inputs=("self", "src"),
@@ -204,7 +221,7 @@ def _scattering(function: Callable[..., Any], name: str) -> Any:
 select_scatter = _scattering(select, "select")
 slice_scatter = _scattering(_sliced, "slice")
 diagonal_scatter = _scattering(diagonal, "diagonal")
-as_strided_scatter = _scattering(as_strided, "as_strided")
+as_strided_scatter = _scattering(as_strided, "as_strided", "only_window")  # torch: not what is left, but the rest
 
 __all__ = [
     "alias_copy",
