@@ -15,8 +15,8 @@ from refgrad.ops.grids import broadcast_tensors
 from refgrad.ops.index_checks import check_scatter, index_dim, outside, up
 from refgrad.ops.inplace import _fill_kernel, inplace
 from refgrad.ops.limits import NUMBERS, invalid_arguments
-from refgrad.ops.norms import _norm_self
-from refgrad.ops.record import OPS, Op
+from refgrad.ops.norms import _norm_kernel, _norm_self
+from refgrad.ops.record import Op
 from refgrad.ops.scatter import _bounded, _grid
 from refgrad.ops.shape import broadcast_to, view
 from refgrad.tensor import Tensor, check_dim
@@ -41,11 +41,12 @@ def fill(input: Tensor, value: Any) -> Tensor:
     tensor_argument("fill", input)
     if not isinstance(value, Tensor):
         if not isinstance(value, NUMBERS):
-            raise invalid_arguments("fill", "(Tensor input, Tensor value) or (Tensor input, Number value)", input, value)
+            accepted = "(Tensor input, Tensor value) or (Tensor input, Number value)"
+            raise invalid_arguments("fill", accepted, input, value)
         return _fill_number(input, value=value)
     if value.ndim:
         raise RuntimeError(
-            f"fill only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
+            f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
         )
     return _fill_with(input, value)
 
@@ -192,7 +193,9 @@ def _one_zero(F: Any, src: Any, index: Any, like: Any, dim: int) -> tuple[Any, A
     return zero & (many == 1), zero
 
 
-def _reduced_self(F: Any, g: Any, self: Any, index: Any, src: Any, result: Any, dim: int, reduce: str, include_self: bool) -> Any:
+def _reduced_self(
+    F: Any, g: Any, self: Any, index: Any, src: Any, result: Any, dim: int, reduce: str, include_self: bool
+) -> Any:
     if not include_self:  # what was there counts only where nothing came
         return F.scatter_value(g, index, dim=dim, value=0)
     if reduce == "sum":
@@ -207,7 +210,9 @@ def _reduced_self(F: Any, g: Any, self: Any, index: Any, src: Any, result: Any, 
     return here * (g / count)
 
 
-def _reduced_src(F: Any, g: Any, self: Any, index: Any, src: Any, result: Any, dim: int, reduce: str, include_self: bool) -> Any:
+def _reduced_src(
+    F: Any, g: Any, self: Any, index: Any, src: Any, result: Any, dim: int, reduce: str, include_self: bool
+) -> Any:
     if reduce == "sum":
         return F.gather(g, index, dim=dim)
     if reduce == "mean":
@@ -284,7 +289,7 @@ def _renorm_dims(ndim: int, dim: int) -> tuple[int, ...]:
 
 
 def _renorm_kernel(xp: Any, x: Any, p: float, dim: int, maxnorm: float) -> Any:
-    norm = OPS["vector_norm"].kernels.forward(xp, x, p, _renorm_dims(x.ndim, dim), True, None)
+    norm = _norm_kernel(xp, x, p, _renorm_dims(x.ndim, dim), True, None)
     return x * xp.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1).astype(norm.dtype)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from refgrad import dtypes
 from refgrad.ops.arguments import integer, tensor_argument
 from refgrad.ops.comparison import logical_xor
-from refgrad.ops.conversion import clone, complex, conj, imag, real
 from refgrad.ops.constants import arange, zeros
+from refgrad.ops.conversion import clone, complex, conj, imag, real
 from refgrad.ops.grids import meshgrid
 from refgrad.ops.indexing import select
 from refgrad.ops.joining import cat, stack
@@ -61,7 +61,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if not r:
         return zeros(0, dtype=input.dtype, device=input.device)
-    places = meshgrid(*[arange(shape[0], device=input.device)] * r, indexing="ij")
+    places: Any = meshgrid(*[arange(shape[0], device=input.device)] * r, indexing="ij")
     chosen = places[0] >= 0
     for before, after in itertools.pairwise(places):
         chosen = chosen & (before <= after if with_replacement else before < after)
@@ -273,9 +273,9 @@ def _pairs(y: Tensor, dim: int) -> Tensor:
 
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral of samples along `dim` by the trapezoid rule; they are `dx` apart, or at `x`."""
-    dim = check_dim(dim, tensor_argument("trapezoid", y, "y").ndim)
-    if not y.ndim:
+    if not tensor_argument("trapezoid", y, "y").ndim:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    dim = check_dim(dim, y.ndim)
     if not y._data.shape[dim]:
         return zeros([n for k, n in enumerate(y._data.shape) if k != dim], dtype=y.dtype, device=y.device)
     if x is not None:
@@ -291,9 +291,9 @@ def trapz(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) 
 
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integrals up to each sample along `dim` by the trapezoid rule."""
-    dim = check_dim(dim, tensor_argument("cumulative_trapezoid", y, "y").ndim)
-    if not y.ndim:
+    if not tensor_argument("cumulative_trapezoid", y, "y").ndim:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    dim = check_dim(dim, y.ndim)
     if x is not None:
         return cumsum(_widths("cumulative_trapezoid", y, x, dim) * _pairs(y, dim), dim) / 2
     return cumsum(_pairs(y, dim) * ((1 if dx is None else dx) / 2), dim)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from refgrad import dtypes
-from refgrad.dtypes import COMPLEX, FLOATING, SCALAR_TYPE, dtype
+from refgrad.dtypes import COMPLEX, FLOATING, dtype
 from refgrad.ops.activations import sigmoid
 from refgrad.ops.arguments import integer, tensor_argument
 from refgrad.ops.arithmetic import TWO
@@ -158,7 +158,12 @@ def _without_derivative(name: str) -> Callable[..., Any]:
 
 
 def _of_two(
-    name: str, node: str, kernel: str, computed: Callable[..., Any], first: Callable[..., Any], second: Callable[..., Any]
+    name: str,
+    node: str,
+    kernel: str,
+    computed: Callable[..., Any],
+    first: Callable[..., Any],
+    second: Callable[..., Any],
 ) -> Callable[[Any, Any], Tensor]:
     """A function of two operands of which one may be a number: torch has a node of its own for each case."""
     check = without(COMPLEX, kernel=kernel)
@@ -166,11 +171,11 @@ def _of_two(
     both = Op(name, computed, formulas, inputs=TWO, promote="float", check=check, node=f"{node}Backward0")
     number_first = Op(
         f"{name}_of_number",
-        lambda xp, y, self: computed(xp, xp.asarray(self, dtype=y.dtype), y),
-        {"other": second},
+        lambda xp, y, number: computed(xp, xp.asarray(number, dtype=y.dtype), y),
+        {"other": lambda F, g, number, other: second(F, g, number, other)},
         inputs=("other",),
         promote="float",
-        scalars=("self",),
+        scalars=("number",),
         check=check,
         node=f"{node}Backward1",
     )
@@ -191,7 +196,7 @@ def _of_two(
             if isinstance(other, OPERANDS):
                 return number_second(input, other=other)
         elif isinstance(other, Tensor) and isinstance(input, OPERANDS):
-            return number_first(other, self=input)
+            return number_first(other, number=input)
         raise invalid_arguments(name, "(Tensor, Tensor or Number) or (Number, Tensor)", input, other)
 
     both.public = call
@@ -229,7 +234,7 @@ zeta = _of_two(
 
 
 def _next_zeta(F: Any, x: Any, q: Any) -> Any:
-    return F.special_zeta_of_number(q, self=x + 1) if isinstance(x, (int, float)) else F.special_zeta(x + 1, q)
+    return F.special_zeta_of_number(q, number=x + 1) if isinstance(x, (int, float)) else F.special_zeta(x + 1, q)
 
 
 # Parts of floating point numbers
@@ -292,7 +297,10 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 _nextafter = Op(
     "nextafter",
     lambda xp, x, y: xp.nextafter(x, y),
-    {"self": lambda F, g, self, other: F.masked_fill(g, self == other, value=0), "other": lambda F, g: F.zeros_like(g)},
+    {
+        "self": lambda F, g, self, other: F.masked_fill(g, self == other, value=0),
+        "other": lambda F, g: F.zeros_like(g),
+    },
     inputs=TWO,
     promote="same",
     check=floats_only("nextafter_cpu"),

@@ -63,6 +63,9 @@ FORMS = [
     F.relu_(y)|F.elu_(y)|F.celu_(y)|F.selu_(y)|F.hardtanh_(y)|F.leaky_relu_(y)|F.threshold_(y, 0.5, 2.0)
     y.unsqueeze_(0)|y.unsqueeze_(-1)|y.squeeze_()|y.squeeze_(0)|y.squeeze_((0,))|y.t_()|y.transpose_(0, -1)
     y.swapaxes_(0, -1)|y.swapdims_(0, -1)|y.as_strided_((2,), (1,))
+    y.conj_physical_()|y.copysign_(o)|y.copysign_(2.5)|y.i0_()|y.ldexp_(o)|y.mvlgamma_(1)|y.nextafter_(o)
+    y.masked_scatter_(m, o)|y.put_(k, r)|y.renorm_(2, 0, 1.0)|y.index_reduce_(0, i, r, 'amax')
+    y.scatter_reduce_(0, k, r, 'sum')
     """.strip().replace("\n", "|").split("|"),
 ]
 FORMS = [form.strip() for form in FORMS]
