@@ -272,6 +272,8 @@ def index_reduce(
     tensor_argument("index_reduce", source, "source", 4)
     if reduce not in _NEUTRAL or reduce == "sum":
         raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    if input.dtype is not source.dtype:
+        raise RuntimeError(f"index_reduce(): self ({input.dtype}) and source ({source.dtype}) must have the same dtype")
     if index.ndim > 1:
         raise IndexError("index_reduce_(): Index is supposed to be a vector")
     column = [1] * source.ndim
@@ -314,12 +316,14 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     if ndim < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {ndim} dimensions")
+    if input.dtype.category < dtypes.FLOATING:
+        raise RuntimeError(f"renorm: expected a floating point or complex tensor, but got {input.dtype}")
     return _renorm(input, p=float(p), dim=check_dim(dim, ndim), maxnorm=float(maxnorm))
 
 
 METHODS = {name: globals()[name] for name in __all__ if name != "fill"} | {
     "index_reduce_": inplace(index_reduce, "index_reduce_", overlap="any"),
-    "masked_scatter_": inplace(masked_scatter, "masked_scatter_", overlap="any"),
+    "masked_scatter_": inplace(masked_scatter, "masked_scatter_", overlap=None),
     "put_": inplace(put, "put_", overlap="any"),
     "renorm_": inplace(renorm, "renorm_"),
     "scatter_reduce_": inplace(scatter_reduce, "scatter_reduce_", overlap="any"),

@@ -46,8 +46,8 @@ def test_two_operands() -> None:
                 assert_both(lambda m, a=a, b=b, name=name: _slopes(m, getattr(m, name), a, b))
             _close(lambda m, a=a, b=b: _slopes(m, m.special.xlog1py, a, b))
     _close(lambda m: _slopes(m, m.ldexp, 1.5, 3.0))
-    _close(lambda m: m.special.zeta(m.tensor([1.0, 0.5, 2.0, 2.0, 3.0]), m.tensor([2.0, 2.0, -1.0, -1.5, 0.5])).tolist(),
-           1e-5)
+    s, q = [1.0, 0.5, 2.0, 2.0, 3.0], [2.0, 2.0, -1.0, -1.5, 0.5]
+    _close(lambda m: m.special.zeta(m.tensor(s), m.tensor(q)).tolist(), 1e-5)
 
 
 def test_zeta_has_a_derivative_of_the_second_operand_only() -> None:
