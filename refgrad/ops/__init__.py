@@ -56,6 +56,7 @@ FAMILIES = (
     "views_copied",
     "samples",
     "placing",
+    "losses",
 )
 
 
