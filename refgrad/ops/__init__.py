@@ -57,6 +57,7 @@ FAMILIES = (
     "samples",
     "placing",
     "losses",
+    "entropies",
 )
 
 
