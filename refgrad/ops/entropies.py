@@ -204,7 +204,7 @@ def cross_entropy(
     picked = nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
     if not label_smoothing:
         return picked
-    ignored = target == ignore_index
+    ignored = TENSORS.eq(target, ignore_index)
     spread = -sum(logs if weights is None else logs * weights, dim=axis)
     smooth = TENSORS.masked_fill(spread, ignored.reshape(spread.shape), 0)
     if reduction == "mean":

@@ -10,6 +10,7 @@ from typing import Any
 from refgrad.modes import no_grad
 from refgrad.ops.activations import logsigmoid
 from refgrad.ops.arguments import tensor_argument
+from refgrad.ops.arithmetic import rsub
 from refgrad.ops.conversion import clone
 from refgrad.ops.elementary import log, xlogy
 from refgrad.ops.grids import broadcast_tensors
@@ -145,7 +146,7 @@ def mse_loss(
     x, y = _pair(input, target)
     reduction = _reduction(reduction, size_average, reduce)
     if weight is not None:
-        return _weighted((x - y) ** 2, weight, input, reduction)
+        return _weighted(TENSORS.pow(x - y, 2), weight, input, reduction)
     return _mse(x, y, reduction=reduction, constants=())
 
 
@@ -251,7 +252,7 @@ def poisson_nll_loss(
     loss = TENSORS.exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
         stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)
-        loss = loss + TENSORS.masked_fill(stirling, target <= 1, 0)
+        loss = loss + TENSORS.masked_fill(stirling, TENSORS.le(target, 1), 0)
     return _reduced(loss, reduction)
 
 
@@ -280,7 +281,7 @@ def gaussian_nll_loss(
     var = clone(var)
     with no_grad():  # where the bound is reached the gradient still passes, as in torch
         var.clamp_min_(eps)
-    loss = 0.5 * (log(var) + (input - target) ** 2 / var)
+    loss = 0.5 * (log(var) + TENSORS.pow(input - target, 2) / var)
     return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
@@ -294,7 +295,7 @@ def multilabel_soft_margin_loss(
 ) -> Tensor:
     """The mean over classes of the cross entropies of yes and no, reduced."""
     reduction = _reduction(reduction, size_average, reduce)
-    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    loss = -(target * logsigmoid(input) + rsub(target, 1) * logsigmoid(-input))
     loss = loss if weight is None else loss * weight
     return _reduced(sum(loss, dim=input.ndim - 1) / input.shape[-1], reduction)
 
@@ -309,8 +310,8 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """`input` but where the target is -1, plus what it lacks of `margin` but where the target is 1."""
     reduction = _reduction(reduction, size_average, reduce)
-    lack = where(target != 1, clamp_min(margin - input, 0), 0)
-    return _reduced(lack + where(target != -1, input, 0), reduction)
+    lack = where(TENSORS.ne(target, 1), clamp_min(TENSORS.neg(input) + margin, 0), 0)
+    return _reduced(lack + where(TENSORS.ne(target, -1), input, 0), reduction)
 
 
 def huber_loss(
