@@ -15,6 +15,7 @@ LEFT_OUT: dict[str, str] = {
     "half": _FORMATS,
     "cdouble": _FORMATS,
     "cfloat": _FORMATS,
+    "nn.functional.triplet_margin_with_distance_loss": "torch's samples bring modules of torch.nn along",
     "norm.nuc": "the nuclear norm needs singular values, which are not there yet",
     "normal.number_mean": "there are no layouts to name yet",
 }

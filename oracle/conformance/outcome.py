@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+
+NEAR = {
+    **{"float16": (1e-3, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)},
+    **{"complex64": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7)},
+}
+"""By dtype, relative and absolute, as in `torch.testing.assert_close`."""
 
 Arrays = tuple[np.ndarray | None, ...]
 
@@ -48,10 +54,11 @@ def outcome(module: ModuleType, call: Call, second: bool) -> Outcome:
     seeds = [cotangent(module, t, place) for place, t in enumerate(roots)]
     gradients = grad(roots, leaves, seeds, create_graph=second, allow_unused=True)
     first = tuple([None if g is None else array_of(g) for g in gradients])
-    roots = [g for g in gradients if g is not None and g.requires_grad]
-    if not second or not roots:
+    places = [place for place, g in enumerate(gradients) if g is not None and g.requires_grad]
+    if not second or not places:
         return Outcome(values, first, ())
-    seeds = [cotangent(module, t, 100 + place) for place, t in enumerate(roots)]
+    roots = [gradients[place] for place in places]
+    seeds = [cotangent(module, gradients[place], 100 + place) for place in places]
     again = grad(roots, leaves, seeds, allow_unused=True)
     return Outcome(values, first, tuple([None if g is None else array_of(g) for g in again]))
 
@@ -83,27 +90,27 @@ def cotangent(module: Any, tensor: Any, place: int) -> Any:
     return module.tensor(data).to(tensor.dtype)
 
 
-def difference(mine: Outcome, true: Outcome, near: Sequence[float]) -> str | None:
-    """Where two outcomes part, and how; `near`: relative and absolute. None where they agree."""
+def difference(mine: Outcome, true: Outcome) -> str | None:
+    """Where two outcomes part, and how. None where they agree."""
     for what, ours, theirs in zip(Outcome._fields, mine, true, strict=True):
         if len(ours) != len(theirs):
             return f"{what}: {len(ours)} instead of {len(theirs)}"
         for place, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            if text := _parted(a, b, near):
+            if text := _parted(a, b):
                 return f"{what} {place}: {text}"
     return None
 
 
-def _parted(mine: np.ndarray | None, true: np.ndarray | None, near: Sequence[float]) -> str | None:
+def _parted(mine: np.ndarray | None, true: np.ndarray | None) -> str | None:
     if mine is None or true is None:
         if mine is true:
             return None
         return "none, where torch has one" if mine is None else "one, where torch has none"
     if mine.shape != true.shape or mine.dtype != true.dtype:
         return f"{mine.dtype}{list(mine.shape)} instead of {true.dtype}{list(true.shape)}"
-    relative, absolute = near
     if true.dtype.kind not in "fc":
         return None if np.array_equal(mine, true) else "other numbers"
+    relative, absolute = NEAR[true.dtype.name]
     with np.errstate(all="ignore"):
         fine = np.isclose(mine, true, relative, absolute, equal_nan=True)
     if fine.all():

@@ -15,9 +15,6 @@ from oracle.conformance.database import Entry, Sample
 from oracle.conformance.outcome import Call, NoArray, Outcome, difference, outcome
 from oracle.conformance.translate import Translator, Untranslatable, counterpart
 
-NEAR = {"float64": (1e-7, 1e-7), "float32": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7)}
-"""Relative and absolute, as in `torch.testing.assert_close`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -83,11 +80,11 @@ def row(engine: ModuleType, entry: Entry, dtype: str, most: int | None, second: 
                     continue
                 reason = reason or _told(error)
                 continue
-            parted = difference(mine._replace(second=()), true._replace(second=()), NEAR[dtype])
+            parted = difference(mine._replace(second=()), true._replace(second=()))
             reason = reason or parted
             agreeing += parted is None
             if true.second:
-                parted = parted or difference(mine, true, NEAR[dtype])
+                parted = parted or difference(mine, true)
                 second_reason = second_reason or parted
                 seconds_agreeing += parted is None
     if missing:

@@ -322,9 +322,6 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
 
 
 METHODS = {name: globals()[name] for name in __all__ if name != "fill"} | {
-    "index_reduce_": inplace(index_reduce, "index_reduce_", overlap="any"),
-    "masked_scatter_": inplace(masked_scatter, "masked_scatter_", overlap=None),
     "put_": inplace(put, "put_", overlap="any"),
-    "renorm_": inplace(renorm, "renorm_"),
     "scatter_reduce_": inplace(scatter_reduce, "scatter_reduce_", overlap="any"),
 }

@@ -389,4 +389,4 @@ SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 METHODS = {name: globals()[name] for name in __all__}
-INPLACE = {f"{name}_": globals()[name] for name in __all__ if name not in ("angle", "frexp")}
+INPLACE = {f"{name}_": globals()[name] for name in ("copysign", "i0", "nextafter")}

@@ -77,7 +77,6 @@ def test_scatters(name: str, shape: tuple[int, ...], args: Any) -> None:
         lambda m: m.masked_scatter(m.ones(2), m.ones(2) > 0, m.ones(1)),
         lambda m: m.masked_scatter(m.ones(2), m.ones(2), m.ones(2)),
         lambda m: m.masked_scatter(m.ones(2, 1), m.ones(2, 2) > 0, m.ones(4)),
-        lambda m: m.zeros(3).masked_scatter_(m.tensor([True, False, True]), m.tensor([5.0, 6.0])),
         lambda m: m.fill(m.ones(2, requires_grad=True), 3.0),
         lambda m: m.fill(m.ones(2), m.ones(2)),
         lambda m: m.scatter_reduce(m.ones(3), 0, m.tensor([0]), m.ones(1), "foo"),
