@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import refgrad
-from refgrad.ops import placing, samples, special, views_copied
+from refgrad.ops import placing, samples, shuffling, special, views_copied
 from tests.refgrad.semantics.rows import as_torch, case, error, leaf
 
 with warnings.catch_warnings():  # torch loads something deprecated when first asked
@@ -201,7 +201,7 @@ def test_every_function_is_called() -> None:
     documented = {n for n in dir(torch) if "out=None" in str(getattr(torch, n).__doc__)}
     names = set(dir(refgrad)) & (with_out | documented)
     called = {call.partition("(")[0] for call in CALLS}
-    for family in (placing, samples, special, views_copied):  # these have no `out` yet
+    for family in (placing, samples, shuffling, special, views_copied):  # these have no `out` yet
         names -= set(family.__all__)
     assert sorted(names - called - {"normal", "scalar_tensor"}) == []
 
