@@ -21,8 +21,9 @@ class Row:
     """What became of an entry.
 
     samples: how many were run. agreeing: those that agree in values and gradients. second: those that agree in second
-    order as well, of `seconds` that torch has one for. missing: whether the engine has no such function. reason: what
-    went wrong first, None if nothing did. second_reason: the same for second order.
+    order as well, of `seconds` that torch has one for. refused: those where torch is said to have one, and fails.
+    missing: whether the engine has no such function. reason: what went wrong first, None if nothing did.
+    second_reason: the same for second order.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Row:
     agreeing: int
     seconds: int
     second: int
+    refused: int
     missing: bool
     reason: str | None
     second_reason: str | None
@@ -55,7 +57,7 @@ def sweep(
 
 def row(engine: ModuleType, entry: Entry, dtype: str, most: int | None, second: bool) -> Row:
     """What becomes of an entry."""
-    samples = agreeing = seconds = seconds_agreeing = 0
+    samples = agreeing = seconds = seconds_agreeing = refused = 0
     missing = False
     reason = second_reason = None
     order = second and entry.second_order
@@ -68,6 +70,7 @@ def row(engine: ModuleType, entry: Entry, dtype: str, most: int | None, second: 
                 reason = reason or f"what torch makes is no array: {error}"
                 continue
             seconds += bool(true.second)
+            refused += order and not known
             translator = Translator(engine)
             try:
                 mine = _on(engine, translator, entry, sample, known)
@@ -89,7 +92,7 @@ def row(engine: ModuleType, entry: Entry, dtype: str, most: int | None, second: 
                 seconds_agreeing += parted is None
     if missing:
         reason = "there is no such function"
-    return Row(entry.label, samples, agreeing, seconds, seconds_agreeing, missing, reason, second_reason)
+    return Row(entry.label, samples, agreeing, seconds, seconds_agreeing, refused, missing, reason, second_reason)
 
 
 class Missing(Exception):
@@ -103,8 +106,8 @@ def _expected(entry: Entry, sample: Sample, order: bool) -> tuple[Outcome, bool]
     if order:
         try:
             return outcome(torch, call, True), True
-        except (RuntimeError, NotImplementedError):
-            pass  # no second order for this sample
+        except RuntimeError:
+            pass  # torch itself fails there: the row counts it in `refused`
     return outcome(torch, call, False), False
 
 

@@ -37,6 +37,8 @@ def totals(rows: Sequence[Row]) -> str:
     lines = [f"{count:,} of {of:,} {what} ({count / max(of, 1):.1%})" for what, count, of in parts]
     missing, disagreeing = sum(row.missing for row in rows), sum(map(wrong, rows))
     left = sum(row.label in LEFT_OUT and not row.passes_second for row in rows)
+    refused = sum(row.refused for row in rows)
+    lines += [f"{refused} samples in second order that torch itself fails in"] if refused else []
     return "\n".join([*lines, f"{missing} not there yet, {left} left out with a reason, {disagreeing} wrong"])
 
 
@@ -49,6 +51,7 @@ def facts(rows: Iterable[Row]) -> list[dict[str, Any]]:
             "agreeing": row.agreeing,
             "second_order_samples": row.seconds,
             "second_order_agreeing": row.second,
+            "second_order_refused_by_torch": row.refused,
             "missing": row.missing,
             "reason": row.reason or row.second_reason,
             "left_out": LEFT_OUT.get(row.label),

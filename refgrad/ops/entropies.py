@@ -10,7 +10,7 @@ from refgrad.dtypes import SCALAR_TYPE
 from refgrad.modes import is_grad_enabled
 from refgrad.ops.half import in_single
 from refgrad.ops.limits import floats_only
-from refgrad.ops.losses import _reduced, _reduction
+from refgrad.ops.losses import reduce_loss, reduction_named
 from refgrad.ops.names import TENSORS
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import sum, total
@@ -143,7 +143,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """The negated `input` at the class of each target, times the weight of the class; classes in dimension 1."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     if not input.ndim:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if input.ndim > 1 and (not target.ndim or input.shape[0] != target.shape[0]):
@@ -173,7 +173,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """`nll_loss` of the logarithms of `softmax`, or for probabilities as target what is expected of it."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     axis = 0 if input.ndim == 1 else 1
@@ -211,7 +211,7 @@ def cross_entropy(
         ones = TENSORS.zeros_like(logs).detach() + 1  # of which the loss is the negated sum of the weights
         smooth = sum(smooth) / -nll_loss(ones, target, weight, ignore_index=ignore_index, reduction="sum")
     else:
-        smooth = _reduced(smooth, reduction)
+        smooth = reduce_loss(smooth, reduction)
     return (1 - label_smoothing) * picked + (label_smoothing / classes) * smooth
 
 
@@ -281,7 +281,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """The cross entropy of probabilities of yes; logarithms count as -100 at least."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     if target.shape != input.shape:
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "

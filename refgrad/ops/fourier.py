@@ -21,6 +21,7 @@ from refgrad.ops.making import creates
 from refgrad.ops.padding import constant_pad_nd
 from refgrad.ops.rearranging import roll
 from refgrad.ops.record import Op
+from refgrad.ops.special import conj_physical
 from refgrad.tensor import Tensor, check_dim
 
 __all__: list[str] = []  # nothing of it is in the namespace `refgrad` itself
@@ -106,13 +107,6 @@ Op(
     _doubled,
     {"self": lambda F, g, dim, stop: F.doubled_inside(g, dim=dim, stop=stop)},
     node="MulBackward0",
-    jvp="linear",
-)
-_conj_copied = Op(  # torch conjugates in place here, where it has a view elsewhere
-    "fft_conj",
-    lambda xp, x: xp.conj(x),
-    {"self": lambda F, g: g.conjugate()},
-    node="ConjPhysicalBackward0",
     jvp="linear",
 )
 
@@ -300,7 +294,7 @@ def _ihfftn(function: str, input: Any, s: Any, dim: Any, norm: Any) -> Tensor:
     half = _transform(_r2c, x, dims[-1:], scale=scale, onesided=True)
     if len(dims) == 1:
         return conj(half)
-    return _transform(_c2c, _conj_copied(half), dims[:-1], scale=scale, forward=False)
+    return _transform(_c2c, conj_physical(half), dims[:-1], scale=scale, forward=False)
 
 
 def _real_fftn(function: str, input: Any, s: Any, dim: Any, norm: Any, forward: bool) -> Tensor:

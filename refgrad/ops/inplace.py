@@ -233,7 +233,7 @@ def differentiated_as(
 _zero = Op("zero", lambda xp, x: xp.zeros_like(x), {"self": lambda F, g: F.zeros_like(g)}, jvp="linear")
 
 
-def _fill_kernel(xp: Any, x: Any, value: Any) -> Any:
+def fill_kernel(xp: Any, x: Any, value: Any) -> Any:
     out = xp.empty_like(x)
     out[...] = value
     return out
@@ -241,14 +241,14 @@ def _fill_kernel(xp: Any, x: Any, value: Any) -> Any:
 
 _fill_scalar = Op(
     "fill_scalar",
-    _fill_kernel,
+    fill_kernel,
     {"self": lambda F, g: F.zeros_like(g)},
     node="FillBackward2",
     jvp="elementwise",
 )
 _fill_tensor = Op(
     "fill_tensor",
-    _fill_kernel,
+    fill_kernel,
     {"self": lambda F, g: F.zeros_like(g), "value": lambda F, g: F.sum_to(g, shape=())},
     inputs=("self", "value"),
     node="FillBackward3",

@@ -27,7 +27,7 @@ from refgrad.tensor import Tensor
 __all__: list[str] = []
 
 
-def _reduction(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
+def reduction_named(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> str:
     """The reduction asked for, also by the two deprecated flags, which win; ValueError for an unknown one."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
@@ -38,7 +38,7 @@ def _reduction(reduction: str, size_average: bool | None = None, reduce: bool | 
     return reduction
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
+def reduce_loss(loss: Tensor, reduction: str) -> Tensor:
     return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum(loss)
 
 
@@ -131,7 +131,7 @@ def _weighted(loss: Tensor, weight: Tensor, input: Tensor, reduction: str) -> Te
     if weight.shape != input.shape:
         raise ValueError("Weights and input must have the same size.")
     loss = loss * weight
-    return sum(loss) / sum(weight) if reduction == "mean" else _reduced(loss, reduction)
+    return sum(loss) / sum(weight) if reduction == "mean" else reduce_loss(loss, reduction)
 
 
 def mse_loss(
@@ -144,7 +144,7 @@ def mse_loss(
 ) -> Tensor:
     """The squared difference, reduced; the mean with `weight` is the weighted one."""
     x, y = _pair(input, target)
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     if weight is not None:
         return _weighted(TENSORS.pow(x - y, 2), weight, input, reduction)
     return _mse(x, y, reduction=reduction, constants=())
@@ -160,9 +160,9 @@ def l1_loss(
 ) -> Tensor:
     """The absolute difference, reduced; the mean with `weight` is the weighted one."""
     x, y = _pair(input, target)
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     loss = abs(x - y)
-    return _reduced(loss, reduction) if weight is None else _weighted(loss, weight, input, reduction)
+    return reduce_loss(loss, reduction) if weight is None else _weighted(loss, weight, input, reduction)
 
 
 def smooth_l1_loss(
@@ -175,9 +175,9 @@ def smooth_l1_loss(
 ) -> Tensor:
     """A parabola where the difference is below `beta`, and the absolute difference beyond."""
     x, y = _pair(input, target)
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     if beta == 0:
-        return _reduced(abs(x - y), reduction)
+        return reduce_loss(abs(x - y), reduction)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     return _smooth_l1(x, y, reduction=reduction, constants=(float(beta),))
@@ -200,13 +200,13 @@ def kl_div(
             "same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
-    chosen = _reduction("sum" if reduction == "batchmean" else reduction, size_average, reduce)
+    chosen = reduction_named("sum" if reduction == "batchmean" else reduction, size_average, reduce)
     if input.is_complex() or target.is_complex():
         raise RuntimeError("kl_div: Complex inputs not supported.")
     if not (input.is_floating_point() and target.is_floating_point()):
         raise RuntimeError("kl_div: Integral inputs not supported.")
     loss = TENSORS.exp(target) * (target - input) if log_target else xlogy(target, target) - target * input
-    loss = _reduced(loss, chosen)
+    loss = reduce_loss(loss, chosen)
     return loss / input.shape[0] if reduction == "batchmean" and input.ndim else loss
 
 
@@ -220,13 +220,13 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """``-target * (input1 - input2) + margin`` where that is positive, reduced."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
         )
-    return _reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
+    return reduce_loss(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
 
 
 def normalize(
@@ -248,12 +248,12 @@ def poisson_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """The negative logarithm of Poisson's probabilities; `full` adds Stirling's approximation of the factorial."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     loss = TENSORS.exp(input) - target * input if log_input else input - target * log(input + eps)
     if full:
         stirling = target * log(target) - target + 0.5 * log(2 * math.pi * target)
         loss = loss + TENSORS.masked_fill(stirling, TENSORS.le(target, 1), 0)
-    return _reduced(loss, reduction)
+    return reduce_loss(loss, reduction)
 
 
 def gaussian_nll_loss(
@@ -282,7 +282,7 @@ def gaussian_nll_loss(
     with no_grad():  # where the bound is reached the gradient still passes, as in torch
         var.clamp_min_(eps)
     loss = 0.5 * (log(var) + TENSORS.pow(input - target, 2) / var)
-    return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+    return reduce_loss(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
 def multilabel_soft_margin_loss(
@@ -294,10 +294,10 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """The mean over classes of the cross entropies of yes and no, reduced."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     loss = -(target * logsigmoid(input) + rsub(target, 1) * logsigmoid(-input))
     loss = loss if weight is None else loss * weight
-    return _reduced(sum(loss, dim=input.ndim - 1) / input.shape[-1], reduction)
+    return reduce_loss(sum(loss, dim=input.ndim - 1) / input.shape[-1], reduction)
 
 
 def hinge_embedding_loss(
@@ -309,9 +309,9 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """`input` but where the target is -1, plus what it lacks of `margin` but where the target is 1."""
-    reduction = _reduction(reduction, size_average, reduce)
+    reduction = reduction_named(reduction, size_average, reduce)
     lack = where(TENSORS.ne(target, 1), clamp_min(TENSORS.neg(input) + margin, 0), 0)
-    return _reduced(lack + where(TENSORS.ne(target, -1), input, 0), reduction)
+    return reduce_loss(lack + where(TENSORS.ne(target, -1), input, 0), reduction)
 
 
 def huber_loss(
@@ -319,14 +319,14 @@ def huber_loss(
 ) -> Tensor:
     """A parabola where the difference is at most `delta`, and a line beyond."""
     x, y = _pair(input, target)
-    chosen = _reduction(reduction)
+    chosen = reduction_named(reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     if weight is None:
         return _huber(x, y, reduction=chosen, constants=(float(delta),))
     if weight.shape != input.shape:
         raise ValueError("Weights and input must have the same size.")
-    return _reduced(_huber(x, y, reduction="none", constants=(float(delta),)) * weight, chosen)
+    return reduce_loss(_huber(x, y, reduction="none", constants=(float(delta),)) * weight, chosen)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -357,7 +357,7 @@ def triplet_margin_with_distance_loss(
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     far = minimum(far, distance(positive, negative)) if swap else far
-    return _reduced(clamp_min(margin + near - far, 0), reduction)
+    return reduce_loss(clamp_min(margin + near - far, 0), reduction)
 
 
 def triplet_margin_loss(
@@ -380,7 +380,7 @@ def triplet_margin_loss(
         distance_function=lambda a, b: pairwise_distance(a, b, p, eps),
         margin=margin,
         swap=swap,
-        reduction=_reduction(reduction, size_average, reduce),
+        reduction=reduction_named(reduction, size_average, reduce),
     )
 
 

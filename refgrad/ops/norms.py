@@ -16,7 +16,7 @@ from refgrad.tensor import Tensor
 __all__ = ["norm"]
 
 
-def _norm_kernel(xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: bool, dtype: DType | None) -> Any:
+def norm_kernel(xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: bool, dtype: DType | None) -> Any:
     sizes = xp.abs(x if dtype is None else x.astype(dtype.numpy, copy=False))
     kind = sizes.dtype
     if sizes.dtype == xp.float16:
@@ -38,7 +38,7 @@ def _norm_kernel(xp: Any, x: Any, ord: float, dim: tuple[int, ...], keepdim: boo
     return made.astype(kind, copy=False)
 
 
-def _norm_self(F: Any, g: Any, self: Any, result: Any, ord: float, dim: tuple[int, ...]) -> Any:
+def norm_self(F: Any, g: Any, self: Any, result: Any, ord: float, dim: tuple[int, ...]) -> Any:
     if ord == 0:
         return None
     shape = self.shape
@@ -62,7 +62,7 @@ def _norm_self(F: Any, g: Any, self: Any, result: Any, ord: float, dim: tuple[in
 
 def _norm_tangent(F: Any, self_t: Any, self: Any, result: Any, ord: float, dim: Any, keepdim: bool) -> Any:
     """Each output depends on elements of its own: the gradients of all of them are computed at once."""
-    slopes = _norm_self(F, F.zeros_like(result) + 1, self, result, ord, dim)
+    slopes = norm_self(F, F.zeros_like(result) + 1, self, result, ord, dim)
     if slopes is None:
         return F.zeros_like(result)
     return F.sum(F.real(slopes.conjugate() * self_t), dim=dim, keepdim=keepdim)
@@ -70,8 +70,8 @@ def _norm_tangent(F: Any, self_t: Any, self: Any, result: Any, ord: float, dim: 
 
 _vector_norm = Op(
     "vector_norm",
-    row_major(_norm_kernel),
-    {"self": _norm_self},
+    row_major(norm_kernel),
+    {"self": norm_self},
     node="LinalgVectorNormBackward0",
     jvp=_norm_tangent,
 )

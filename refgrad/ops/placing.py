@@ -13,22 +13,22 @@ from refgrad.devices import MODULES
 from refgrad.ops.arguments import flag, tensor_argument
 from refgrad.ops.grids import broadcast_tensors
 from refgrad.ops.index_checks import check_scatter, index_dim, outside, up
-from refgrad.ops.inplace import _fill_kernel, inplace
+from refgrad.ops.inplace import fill_kernel, inplace
 from refgrad.ops.limits import NUMBERS, invalid_arguments
-from refgrad.ops.norms import _norm_kernel, _norm_self
+from refgrad.ops.norms import norm_kernel, norm_self
 from refgrad.ops.record import Op
-from refgrad.ops.scatter import _bounded, _grid
+from refgrad.ops.scatter import check_bounds, grid_of
 from refgrad.ops.shape import broadcast_to, view
 from refgrad.tensor import Tensor, check_dim
 
 __all__ = ["fill", "index_reduce", "masked_scatter", "put", "renorm", "scatter_reduce"]
 
 _fill_number = Op(
-    "fill", _fill_kernel, {"self": lambda F, g: F.zeros_like(g)}, node="FillBackward0", jvp="elementwise"
+    "fill", fill_kernel, {"self": lambda F, g: F.zeros_like(g)}, node="FillBackward0", jvp="elementwise"
 )
 _fill_with = Op(
     "fill_with",
-    _fill_kernel,
+    fill_kernel,
     {"self": lambda F, g: F.zeros_like(g), "value": lambda F, g: F.sum_to(g, shape=())},
     inputs=("self", "value"),
     node="FillBackward1",
@@ -169,8 +169,8 @@ def _reduced(xp: Any, x: Any, index: Any, src: Any, dim: int, reduce: str, inclu
     if not index.size:
         return out
     target, index, src = up(xp, out), up(xp, index), up(xp, src)
-    _bounded(xp, index, target.shape[dim], dim)
-    places, values = _grid(xp, index, dim), src[tuple(slice(n) for n in index.shape)]
+    check_bounds(xp, index, target.shape[dim], dim)
+    places, values = grid_of(xp, index, dim), src[tuple(slice(n) for n in index.shape)]
     if not include_self:
         target[places] = _neutral(x, reduce)
     if reduce in ("sum", "mean"):
@@ -291,7 +291,7 @@ def _renorm_dims(ndim: int, dim: int) -> tuple[int, ...]:
 
 
 def _renorm_kernel(xp: Any, x: Any, p: float, dim: int, maxnorm: float) -> Any:
-    norm = _norm_kernel(xp, x, p, _renorm_dims(x.ndim, dim), True, None)
+    norm = norm_kernel(xp, x, p, _renorm_dims(x.ndim, dim), True, None)
     return x * xp.where(norm > maxnorm, maxnorm / (norm + 1e-7), 1).astype(norm.dtype)
 
 
@@ -300,7 +300,7 @@ def _renorm_self(F: Any, g: Any, self: Any, p: float, dim: int, maxnorm: float) 
     norm = F.vector_norm(self, ord=p, dim=dims, keepdim=True, dtype=None)
     along = F.sum(self.conjugate() * g, dim=dims, keepdim=True, dtype=None)
     inverse = 1 / (norm + 1e-7)
-    slope = _norm_self(F, F.real(along), self, norm, p, dims)
+    slope = norm_self(F, F.real(along), self, norm, p, dims)
     return F.where(norm > maxnorm, maxnorm * inverse * (g - inverse * (0 if slope is None else slope)), g)
 
 

@@ -333,11 +333,11 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
                 f"multi_dot(): tensors {k} and {k + 1} with shapes {list(a.shape)} and {list(b.shape)} cannot be "
                 "multiplied"
             )
-    out = _multiplied(matrices)
+    out = multiply_chain(matrices)
     return view(out, tuple(out.shape))
 
 
-def _multiplied(matrices: tuple[Tensor, ...]) -> Tensor:
+def multiply_chain(matrices: tuple[Tensor, ...]) -> Tensor:
     """The product of matrices that fit; of orders equally cheap torch's own."""
     if len(matrices) <= 3:
         rows, columns = matrices[0].shape[0], matrices[-1].shape[1]

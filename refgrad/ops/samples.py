@@ -20,7 +20,7 @@ from refgrad.ops.indexing import select
 from refgrad.ops.joining import cat, stack
 from refgrad.ops.linalg import mm
 from refgrad.ops.names import TENSORS
-from refgrad.ops.norms import _norm_kernel, _norm_self
+from refgrad.ops.norms import norm_kernel, norm_self
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import sum
 from refgrad.ops.scans import cumsum
@@ -122,7 +122,7 @@ def block_diag(*tensors: Any) -> Tensor:
 
 def _dist_slope(F: Any, g: Any, self: Any, other: Any, result: Any, p: float) -> Any:
     between = self - other
-    return _norm_self(F, g, between, result, p, tuple(range(len(between.shape))))
+    return norm_self(F, g, between, result, p, tuple(range(len(between.shape))))
 
 
 def _dist_other(F: Any, g: Any, self: Any, other: Any, result: Any, p: float) -> Any:
@@ -132,7 +132,7 @@ def _dist_other(F: Any, g: Any, self: Any, other: Any, result: Any, p: float) ->
 
 def _dist_kernel(xp: Any, x: Any, y: Any, p: float) -> Any:
     between = xp.asarray(x - y)
-    return _norm_kernel(xp, between, p, tuple(range(between.ndim)), False, None)
+    return norm_kernel(xp, between, p, tuple(range(between.ndim)), False, None)
 
 
 _dist = Op(

@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 
-def _bounded(xp: Any, index: Array, size: int, dim: int) -> None:
+def check_bounds(xp: Any, index: Array, size: int, dim: int) -> None:
     """Raise for an index outside; on a GPU looking would wait for the device."""
     found = outside(xp, index, size)
     if found is not None:
         raise RuntimeError(OUT_OF_BOUNDS.format(found, dim, size))
 
 
-def _grid(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
+def grid_of(xp: Any, index: Array, dim: int) -> tuple[Array, ...]:
     """The coordinates that an index array along `dim` names, ready for subscripts."""
     where = []
     for k, n in enumerate(index.shape):
@@ -55,8 +55,8 @@ def _gather(xp: Any, x: Any, index: Any, dim: int) -> Any:
     if not index.size:
         return xp.zeros(shape, x.dtype)
     x, index = up(xp, x), up(xp, index)
-    _bounded(xp, index, x.shape[dim], dim)
-    return xp.reshape(xp.array(x[_grid(xp, index, dim)], order="C", copy=True), shape)
+    check_bounds(xp, index, x.shape[dim], dim)
+    return xp.reshape(xp.array(x[grid_of(xp, index, dim)], order="C", copy=True), shape)
 
 
 _gather_op = Op(
@@ -129,8 +129,8 @@ def _scatter_add(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
     if not index.size:
         return out
     target, index, src = up(xp, out), up(xp, index), up(xp, src)
-    _bounded(xp, index, target.shape[dim], dim)
-    xp.scatter_add(target, _grid(xp, index, dim), src[tuple(slice(n) for n in index.shape)])
+    check_bounds(xp, index, target.shape[dim], dim)
+    xp.scatter_add(target, grid_of(xp, index, dim), src[tuple(slice(n) for n in index.shape)])
     return xp.reshape(target, out.shape)
 
 
@@ -158,10 +158,10 @@ def _scatter(xp: Any, x: Any, index: Any, src: Any, dim: int) -> Any:
     if not index.size:
         return out
     target, index = up(xp, out), up(xp, index)
-    _bounded(xp, index, target.shape[dim], dim)
+    check_bounds(xp, index, target.shape[dim], dim)
     if getattr(src, "ndim", 0):
         src = src[tuple(slice(n) for n in index.shape)]
-    target[_grid(xp, index, dim)] = src
+    target[grid_of(xp, index, dim)] = src
     return xp.reshape(target, out.shape)
 
 

@@ -22,7 +22,7 @@ from refgrad.ops.creation import tensor
 from refgrad.ops.elementary import log
 from refgrad.ops.linalg import cross as _cross_along
 from refgrad.ops.linalg import sizes_of, vdot
-from refgrad.ops.products import _multiplied, matmul
+from refgrad.ops.products import matmul, multiply_chain
 from refgrad.ops.record import Op
 from refgrad.ops.reductions import sum
 from refgrad.ops.selection import where
@@ -36,7 +36,7 @@ __all__ = ["det", "logdet"]
 _Slogdet = named("linalg_slogdet", "sign", "logabsdet")
 
 
-class _LinAlgError(RuntimeError):
+class _LinAlgError(RuntimeError):  # torch's name of it
     """A matrix that the computation cannot be done with: singular, or not positive definite."""
 
 
@@ -405,7 +405,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
                 f"multi_dot(): tensors {k} and {k + 1} with shapes {list(a.shape)} and {list(b.shape)} cannot be "
                 "multiplied"
             )
-    return view(_multiplied(tuple(chain)), tuple(shape))
+    return view(multiply_chain(tuple(chain)), tuple(shape))
 
 
 LINALG = (LinAlgError, cholesky, cross, det, diagonal, inv, matrix_power, multi_dot, slogdet, solve, vecdot)
